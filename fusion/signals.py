@@ -1,0 +1,233 @@
+"""What a model says about how it fused: typed signals, and the trace that holds them.
+
+A forward pass returns a `Trace`. Each signal carries tensors with B first, the axis labels that a picture needs, its
+unit, what its values sum to one over, and one caveat that stands under every picture of it. Views are found by the
+type of a signal, so a new model gets its pictures by returning signals (fusion/views).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from fusion.types import Steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """What every signal has: a name in the paper's words, a unit, and a caveat for its reader."""
+
+    name: str
+    unit: str  # probability | weight | cosine | logit | none
+    normalised_over: str | None = None  # the axis over which values sum to one
+    caveat: str = ""  # key of assets/words: what a reader may wrongly conclude
+    per_sample: bool = True  # False: learned, the same for every sample
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Signal:
+        """The same signal with each of its tensors changed."""
+        changed = {f.name: _map(getattr(self, f.name), change) for f in fields(self)}
+        return replace(self, **changed)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by field name, B first."""
+        found: dict[str, Tensor] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                found[f.name] = value
+            elif isinstance(value, dict):
+                found |= {f"{f.name}.{key}": item for key, item in value.items() if isinstance(item, Tensor)}
+        return found
+
+
+def _map(value: object, change: Callable[[Tensor], Tensor]) -> object:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _map(item, change) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding(Signal):
+    """One vector a sample, of one modality or fused."""
+
+    value: Tensor  # (B, D)
+    modality: str  # or "fused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(Signal):
+    """How much each query step took from each key step; before dropout, so rows sum to one."""
+
+    value: Tensor  # (B, H, Q, K)
+    layer: int
+    layers: int  # how many layers this signal's stack has
+    queries: str  # modality of the queries
+    keys: str
+    query_mask: Tensor  # (B, Q) bool, real steps
+    key_mask: Tensor  # (B, K) bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityWeights(Signal):
+    """The share of each modality, summing to one."""
+
+    value: Tensor  # (B, M)
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Signal):
+    """How much of a modality is let in, 0 closed to 1 open, a step or a feature at a time."""
+
+    value: Tensor  # (B, T) or (B, T, D), in [0, 1]
+    modality: str  # what is let in
+    steps: str  # modality whose steps T are
+    mask: Tensor  # (B, T) bool
+    neutral: float = 0.5  # the untrained value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match(Signal):
+    """Whether the modalities of a sample belong together."""
+
+    value: Tensor  # (B,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginals(Signal):
+    """Probability of each class at each step."""
+
+    value: Tensor  # (B, T, C), rows sum to one
+    classes: tuple[str, ...]
+    steps: str
+    mask: Tensor  # (B, T) bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts(Signal):
+    """Signed voices that add up exactly to a named total."""
+
+    value: Tensor  # (B, V, T, C)
+    voices: tuple[str, ...]
+    total: str  # name of what they add up to
+    classes: tuple[str, ...]
+    steps: str
+    mask: Tensor  # (B, T) bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norms(Signal):
+    """Length of one vector a step relative to another: whether an open gate lets anything through."""
+
+    value: Tensor  # (B, T), >= 0
+    steps: str
+    mask: Tensor  # (B, T) bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transitions(Signal):
+    """Learned score of going from one class to the next."""
+
+    value: Tensor  # (C, C) from, to
+    start: Tensor  # (C,)
+    end: Tensor  # (C,)
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects(Signal):
+    """What changed when an input was changed: one row a condition, one column an observable."""
+
+    value: Tensor  # (B, V, O) observables under each condition; the first condition is "as it is"
+    conditions: tuple[str, ...]  # as it is, then what was done, e.g. "image removed"
+    observables: tuple[str, ...]
+    units: tuple[str, ...]  # of each observable
+    said: tuple[tuple[str, ...], ...] = field(default_factory=tuple)  # B rows: the prediction in words by condition
+
+
+KINDS: tuple[type[Signal], ...] = (
+    Embedding, Attention, ModalityWeights, Gate, Match, Marginals, Parts, Norms, Transitions, Effects,
+)  # fmt: skip
+
+S = TypeVar("S", bound=Signal)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The signals of one forward pass, in the system's own order, with the step labels of each modality."""
+
+    signals: tuple[Signal, ...] = ()
+    steps: Mapping[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: B rows}, shared by all signals
+
+    def __post_init__(self) -> None:
+        names = [signal.name for signal in self.signals]
+        assert len(set(names)) == len(names), f"two signals have one name: {names}"
+
+    def __iter__(self) -> Iterator[Signal]:
+        return iter(self.signals)
+
+    def __contains__(self, name: str) -> bool:
+        return any(signal.name == name for signal in self.signals)
+
+    def __getitem__(self, name: str) -> Signal:
+        for signal in self.signals:
+            if signal.name == name:
+                return signal
+        raise KeyError(f"no signal {name!r}; there are {', '.join(s.name for s in self.signals)}")
+
+    def of(self, kind: type[S]) -> tuple[S, ...]:
+        """The signals of one kind, in order."""
+        return tuple(signal for signal in self.signals if isinstance(signal, kind))
+
+    def first(self, kind: type[S]) -> S | None:
+        """The first signal of a kind, None when the model has none."""
+        return next(iter(self.of(kind)), None)
+
+    def at(self, row: int) -> Trace:
+        """The trace of one sample, B = 1."""
+        pick = lambda tensor: tensor[row : row + 1]  # noqa: E731
+        signals = tuple(signal.map(pick) if signal.per_sample else signal for signal in self.signals)
+        return Trace(signals, {name: rows[row : row + 1] for name, rows in self.steps.items()})
+
+    def cpu(self) -> Trace:
+        """The same trace, detached, on the CPU: what leaves a forward pass."""
+        return Trace(tuple(s.map(lambda tensor: tensor.detach().cpu()) for s in self.signals), self.steps)
+
+    def plus(self, *signals: Signal) -> Trace:
+        """The trace with more signals after its own."""
+        return Trace((*self.signals, *signals), self.steps)
+
+
+@dataclass(frozen=True)
+class FusionOutput:
+    """What a forward pass returns: the prediction in the shape of the task, the fused vectors, and the trace."""
+
+    prediction: Tensor
+    fused: Tensor  # (B, D)
+    trace: Trace
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # what `loss` needs and no picture shows
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An answer to "why", drawn by the same views: its trace, what it cost, and how far it can be believed."""
+
+    method: str
+    target: str
+    trace: Trace
+    passes: int
+    seconds: float
+    faithfulness: str = ""  # one sentence, measured
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether every number is finite."""
+    return bool(torch.isfinite(tensor).all())
