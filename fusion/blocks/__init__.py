@@ -1,0 +1,1 @@
+"""Mechanics that several systems share; a block returns (result, internals)."""

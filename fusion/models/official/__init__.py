@@ -1,0 +1,1 @@
+"""Key maps of officially released checkpoints: own name -> their name, as data."""

@@ -1,0 +1,1 @@
+"""What turns our outputs into the official names, one module a system."""
