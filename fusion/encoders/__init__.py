@@ -1,0 +1,60 @@
+"""Raw text and pictures -> features, by pretrained encoders that are frozen unless a training loop thaws them.
+
+`encoder(name)` gives one: a name of ENCODERS, `hf:<local folder or hub name>` for what transformers can load, or
+`folder:<sub-folder>` for weights that lie inside a checkpoint.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fusion.device import best
+from fusion.encoders.base import Check, Encoded, verify
+from fusion.encoders.image import ImageEncoder, efficientnet_lite0
+from fusion.encoders.text import TextEncoder, minilm
+from fusion.files import inside
+from fusion.types import FusionError
+
+__all__ = ["ENCODERS", "Check", "Encoded", "ImageEncoder", "TextEncoder", "encoder", "fresh", "verify"]
+
+ENCODERS: dict[str, Callable[[], TextEncoder | ImageEncoder]] = {
+    "minilm": minilm,
+    "minilm+shape": functools.partial(minilm, shapes=True),
+    "efficientnet-lite0": efficientnet_lite0,
+}
+
+
+@functools.lru_cache(maxsize=8)
+def encoder(name: str, root: Path | None = None, device: torch.device | str | None = None) -> TextEncoder | ImageEncoder:
+    """The encoder of that name, shared by all who ask and never to be trained; on the best device unless one is given.
+
+    Raises FusionError for an unknown name, absent weights, or a folder outside `root`.
+    """
+    return fresh(name, root, device)
+
+
+def fresh(name: str, root: Path | None = None, device: torch.device | str | None = None) -> TextEncoder | ImageEncoder:
+    """As `encoder`, but one's own copy, which may be fine-tuned."""
+    if name in ENCODERS:
+        made = ENCODERS[name]()
+    else:
+        from fusion.encoders.hf import from_hub, from_folder  # brings in transformers, which is slow
+
+        kind, _, where = name.partition(":")
+        if kind == "hf" and where:
+            folder = Path(where).expanduser()
+            made = from_folder(folder, name) if folder.is_dir() else from_hub(where, name)
+        elif kind == "folder" and where:
+            if root is None:
+                raise FusionError(f'The encoder "{name}" lies inside a checkpoint; open it through its checkpoint.')
+            made = from_folder(inside(root, where), name)
+        else:
+            raise FusionError(
+                f'There is no encoder "{name}"; there are {", ".join(ENCODERS)}, hf:<local folder or hub name> and '
+                "folder:<folder inside the checkpoint>."
+            )
+    return made.to(best()[0] if device is None else device)

@@ -1,0 +1,214 @@
+"""Text encoders: texts -> one vector a word piece, one vector a text, and where each piece looked.
+
+A `TextEncoder` is a transformer of the Hugging Face library with a fast tokenizer. It is frozen and in evaluation mode
+unless a training loop takes `module` and calls `forward_ids`. Attention is computed with an explicit softmax only where
+a trace is asked for; otherwise the fused kernel runs, and a test shows that both agree.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fusion.device import exclusive
+from fusion.encoders.base import MINILM, MINILM_PIECES, Encoded
+from fusion.encoders.tokens import SHAPES, Pieces, Tokens
+from fusion.signals import Attention
+from fusion.types import FusionError, Text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ROWS = 32  # texts of one forward pass: more gains nothing on a CPU and costs memory
+
+
+class Hidden(NamedTuple):
+    """What one forward pass makes, with gradients where they are on."""
+
+    steps: Tensor  # (B, T, D)
+    pooled: Tensor  # (B, D')
+    attention: tuple[Tensor, ...]  # L tensors (B, H, T, T), empty without a trace
+
+
+class TextEncoder:
+    """A pretrained text encoder. `width` is D of `steps`, `pooled_width` D' of `pooled`."""
+
+    def __init__(
+        self,
+        name: str,
+        module: PreTrainedModel,
+        pieces: Pieces,
+        *,
+        digest: Callable[[], str],
+        languages: tuple[str, ...] = (),
+        max_length: int = 512,
+        pooler: bool = False,
+        shapes: bool = False,
+    ) -> None:
+        """`digest` computes the sha256 of the weights when it is first asked for; `pooler`: read the trained pooler."""
+        self.name = name
+        self.module = module.eval().requires_grad_(False)
+        self.pieces = pieces
+        self.languages = languages  # ISO 639-1 codes; empty when the weights don't say
+        self.max_length = max_length
+        self.pad_id = pieces.pad_id
+        self.pooler = pooler
+        self.shape_width = len(SHAPES) if shapes else 0
+        self.pooled_width = int(module.config.hidden_size)
+        self.width = self.pooled_width + self.shape_width
+        self.preprocessing = f"pieces-1 shapes-{self.shape_width} pooler-{pooler}"  # changes with what steps mean
+        self._digest = digest
+        self._explicit: PreTrainedModel | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the weights (of the weights and the vocabulary, for a folder)."""
+        return self._digest()
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.module.parameters()).device
+
+    def to(self, device: torch.device | str) -> TextEncoder:
+        """Itself, moved to a device."""
+        self.module.to(device)
+        self._explicit = None
+        return self
+
+    def tokenise(self, texts: Sequence[str | Text], length: int | None = None) -> Tokens:
+        """Word pieces of B texts, padded to `length` or to the longest. Raises FusionError when `length` is too long."""
+        if length is not None and length > self.max_length:
+            raise FusionError(f"The encoder {self.name} reads {self.max_length} word pieces, not {length}; ask for fewer.")
+        return self.pieces.tokenise(texts, self.max_length, length)
+
+    def forward_ids(self, ids: Tensor, mask: Tensor, segment: Tensor | None = None, *, trace: bool = False) -> Hidden:
+        """Hidden states of ids (B, T) under mask (B, T), with gradients where they are on; word-shape columns apart."""
+        module = self._with_weights() if trace else self.module
+        inputs = {"input_ids": ids, "attention_mask": mask.to(ids.dtype)}
+        if segment is not None and getattr(module.config, "type_vocab_size", 0) > 1:
+            inputs["token_type_ids"] = segment
+        made = module(**inputs, output_attentions=trace)
+        steps = made.last_hidden_state  # (B, T, D)
+        if self.pooler:
+            pooled = made.pooler_output
+        else:
+            share = mask.to(steps.dtype)
+            pooled = (steps * share[..., None]).sum(1) / share.sum(1, keepdim=True).clamp(min=1)  # (B, D)
+        return Hidden(steps, pooled, tuple(made.attentions) if trace else ())
+
+    def encode(
+        self,
+        texts: Sequence[str | Text],
+        *,
+        length: int | None = None,
+        trace: bool = False,
+        padding: Literal["read", "zero"] = "read",
+    ) -> Encoded:
+        """Features of B texts, without gradients.
+
+        T is exactly `length`, or the longest text. With a `length`, padding="read" runs padding through the encoder, as
+        MAF's matching head was published; "zero" leaves zeros there and saves its time. Without one it is zeros.
+        Raises FusionError when `length` is more than the encoder reads.
+        """
+        tokens = self.tokenise(texts, length)
+        read = length is not None and padding == "read"
+        with torch.no_grad(), exclusive(self.name):
+            hidden = self._run(tokens.to(self.device), read=read, trace=trace)
+        steps = hidden.steps
+        if self.shape_width:
+            steps = torch.cat((steps, tokens.shapes.to(steps.device)), -1)
+        mask = tokens.mask.to(steps.device)
+        return Encoded(
+            steps, hidden.pooled, mask, tokens.names, self._signals(hidden, mask), tokens.unknown, tokens.truncated
+        )
+
+    def _run(self, tokens: Tokens, *, read: bool, trace: bool) -> Hidden:
+        """Forward in groups of similar length (one group where attention is wanted), zeros beyond each group's longest."""
+        steps = tokens.ids.shape[1]
+        sizes = tokens.mask.sum(1)
+        if len(sizes) == 0:
+            return Hidden(
+                torch.zeros(0, steps, self.pooled_width, device=self.device),
+                torch.zeros(0, self.pooled_width, device=self.device),
+                (),
+            )
+        order = torch.argsort(sizes, stable=True)
+        parts: list[Hidden] = []
+        for rows in [order] if trace else order.split(ROWS):
+            used = steps if read else int(sizes[rows].max())
+            short = tokens.ids[rows, :used], tokens.mask[rows, :used], tokens.segment[rows, :used]
+            made = self.forward_ids(*short, trace=trace)
+            rest = steps - used
+            parts.append(
+                Hidden(
+                    made.steps if read else F.pad(made.steps * short[1][..., None], (0, 0, 0, rest)),
+                    made.pooled,
+                    tuple(F.pad(layer, (0, rest, 0, rest)) for layer in made.attention),
+                )
+            )
+        back = torch.argsort(order)
+        attention = tuple(layer[back] for layer in parts[0].attention) if trace else ()
+        return Hidden(
+            torch.cat([part.steps for part in parts])[back], torch.cat([part.pooled for part in parts])[back], attention
+        )
+
+    def _signals(self, hidden: Hidden, mask: Tensor) -> tuple[Attention, ...]:
+        return tuple(
+            Attention(
+                name=f"text_attention_{layer + 1}",
+                unit="weight",
+                normalised_over="text",
+                caveat="caveat.text_attention",
+                value=value,
+                layer=layer,
+                layers=len(hidden.attention),
+                queries="text",
+                keys="text",
+                query_mask=mask,
+                key_mask=mask,
+            )
+            for layer, value in enumerate(hidden.attention)
+        )
+
+    def _with_weights(self) -> PreTrainedModel:
+        """The same network with an explicit softmax, sharing every tensor; made once, since switching is not thread-safe."""
+        if self._explicit is None:
+            tensors: list[Tensor] = [*self.module.parameters(), *self.module.buffers()]
+            twin = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
+            twin.set_attn_implementation("eager")
+            self._explicit = twin
+        self._explicit.train(self.module.training)
+        return self._explicit
+
+
+def minilm(*, shapes: bool = False) -> TextEncoder:
+    """MiniLM: BERT of 6 layers x 12 heads, 384 features, English, lower-cased; pooled by a masked mean.
+
+    With `shapes`, the last columns of its steps say how each word was written (fusion.encoders.tokens.SHAPES).
+    Raises FusionError when its package is absent or differs from its checksum.
+    """
+    from tokenizers import Tokenizer  # these two are slow to import and not every command encodes
+    from transformers import BertModel
+    from transformers.utils import logging
+
+    weights, vocabulary = MINILM.checked(), MINILM_PIECES.checked()
+    logging.disable_progress_bar()
+    module = BertModel.from_pretrained(
+        weights.parent, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+    )
+    return TextEncoder(
+        "minilm+shape" if shapes else "minilm",
+        module,
+        Pieces(Tokenizer.from_file(str(vocabulary)), pad_id=0, languages=("en",)),
+        digest=lambda: MINILM.sha256,
+        languages=("en",),
+        max_length=256,
+        shapes=shapes,
+    )
