@@ -1,0 +1,1 @@
+"""Explanations: each returns an Explanation whose trace the ordinary views draw."""

@@ -1,0 +1,204 @@
+"""A whole data set through a checkpoint: one row of scalars a sample, and its embeddings; what Map and Match read.
+
+Kept by content (weights, data) below the user's folder, or beside a bundled checkpoint for the bundled data, so that
+the pages open at once. Tensors go to float16 on disk; a row's own picture is compared with one exchanged picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from fusion import device
+from fusion.features import Features, encode
+from fusion.files import atomic_folder, digest, home
+from fusion.inference import entities_of_tags, first_pieces
+from fusion.metrics.retrieval import ranks
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+    from fusion.inference import Pipeline
+
+VERSION = 1
+CHUNK = 512  # samples whose features are in memory at once: 65 MB of regions
+SEED = 7  # of the exchanged pictures
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Scalars (one row a sample) and unit embeddings of a data set under a checkpoint."""
+
+    data: str
+    checkpoint: str
+    frame: pd.DataFrame  # id split text image match match_shuffled cosine rank_text rank_image mean_gate entities far
+    vectors: dict[str, np.ndarray]  # {"text": (N, D), "image": (N, D)} float32, unit length, zero where absent
+
+
+def _key(checkpoint: Checkpoint, dataset: DataSet) -> str:
+    return digest(str(VERSION), checkpoint.digest, dataset.digest)[:24]
+
+
+def _places(checkpoint: Checkpoint, dataset: DataSet) -> list[Path]:
+    return [checkpoint.folder / "observations" / dataset.key, home() / "observations" / _key(checkpoint, dataset)]
+
+
+def stored(checkpoint: Checkpoint, dataset: DataSet) -> Observed | None:
+    """What was computed before for this checkpoint and data, None when it wasn't (or was for other content)."""
+    import pandas as pd  # slow to import
+
+    for folder in _places(checkpoint, dataset):
+        meta = folder / "meta.json"
+        if not meta.exists() or json.loads(meta.read_text(encoding="utf-8"))["key"] != _key(checkpoint, dataset):
+            continue
+        vectors = {k: v.astype(np.float32) for k, v in load_file(folder / "vectors.safetensors").items()}
+        return Observed(dataset.key, checkpoint.name, pd.read_parquet(folder / "rows.parquet"), vectors)
+    return None
+
+
+def save(observed: Observed, folder: Path, key: str) -> None:
+    """Write a folder of rows.parquet, vectors.safetensors (float16) and meta.json at once."""
+    with atomic_folder(folder) as aside:
+        observed.frame.to_parquet(aside / "rows.parquet", index=False, compression="zstd")
+        save_file({k: np.ascontiguousarray(v, np.float16) for k, v in observed.vectors.items()}, aside / "vectors.safetensors")
+        meta = {"key": key, "data": observed.data, "checkpoint": observed.checkpoint, "version": VERSION}
+        (aside / "meta.json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
+        aside.chmod(0o755)
+
+
+def observe(
+    pipeline: Pipeline, dataset: DataSet, progress: Callable[[int, int], None] | None = None, *, bundled: bool = False
+) -> Observed:
+    """Run every sample and keep what came out. Chunk by chunk, so memory doesn't grow with the data set.
+
+    bundled: keep it beside the checkpoint instead of in the user's folder. Raises FusionError on an empty data set.
+    """
+    import pandas as pd
+
+    if not dataset.samples:
+        raise FusionError(f'"{dataset.name}" has no sample that can be read; open another one.')
+    pieces: list[dict[str, np.ndarray]] = []
+    failed: dict[str, str] = {}
+    said: list[str] = []
+    total = len(dataset.samples)
+    for start in range(0, total, CHUNK):
+        samples = dataset.samples[start : start + CHUNK]
+        features = encode(
+            samples, pipeline.text, pipeline.image, limit=pipeline.model.config.max_length,
+            pads=pipeline.pads is not None, skip=failed,
+        )  # fmt: skip
+        scalars, words = measure(pipeline, features)
+        pieces.append(scalars)
+        said += words
+        if progress is not None:
+            progress(min(start + CHUNK, total), total)
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    vectors = {"text": columns.pop("text"), "image": columns.pop("image")}
+    both = (np.abs(vectors["text"]).sum(1) > 0) & (np.abs(vectors["image"]).sum(1) > 0)
+    frame = pd.DataFrame(
+        {
+            "id": [s.id for s in dataset.samples],
+            "split": [s.split for s in dataset.samples],
+            "text": [s.text() for s in dataset.samples],
+            "image": [_where(s) for s in dataset.samples],
+            "problem": [failed.get(s.id, "") for s in dataset.samples],
+            "entities": said,
+            **columns,
+        }
+    )
+    frame["cosine"] = np.where(both, (vectors["text"] * vectors["image"]).sum(1), np.nan).astype(np.float32)
+    for name, (queries, keys) in {"rank_text": ("text", "image"), "rank_image": ("image", "text")}.items():
+        rank = np.full(total, np.nan, np.float32)
+        if both.any():
+            rank[both] = np.asarray(ranks(vectors[queries][both], vectors[keys][both]))
+        frame[name] = rank
+    observed = Observed(dataset.key, pipeline.checkpoint.name, frame, vectors)
+    save(observed, _places(pipeline.checkpoint, dataset)[0 if bundled else 1], _key(pipeline.checkpoint, dataset))
+    return observed
+
+
+def _where(sample) -> str:  # type: ignore[no-untyped-def]
+    image = sample.image()
+    return "" if image is None or image.path is None else str(image.path)
+
+
+def measure(pipeline: Pipeline, features: Features, size: int = 64) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Scalars and embeddings of samples already encoded, in their order, and their entities in words.
+
+    Each picture is exchanged with that of another sample (seeded, a different picture wherever there is one).
+    """
+    order = torch.argsort(features.text_mask.sum(1), stable=True)  # texts of like length together: little padding
+    partner = exchanged(features.image_of, SEED)
+    rows: list[torch.Tensor] = list(order.split(size))
+    parts: dict[str, list[torch.Tensor]] = {}
+    said: list[str] = [""] * len(features)
+
+    def run(group: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        return [_forward(pipeline, features, index, partner, said) for index in group]
+
+    for result in device.halving(run, rows, 1, lambda _: None):
+        for name, value in result.items():
+            parts.setdefault(name, []).append(value)
+    back = torch.argsort(order)
+    return {name: torch.cat(values)[back].numpy() for name, values in parts.items()}, said
+
+
+def _forward(pipeline, features, index, partner, said) -> dict[str, torch.Tensor]:  # type: ignore[no-untyped-def]
+    batch = features.batch(index, pad=pipeline.pads).to(pipeline.device)
+    output = pipeline.run(batch, trace=False)
+    made = output.extras
+    wrong = pipeline.run(features.batch(index, partner[index], pad=pipeline.pads).to(pipeline.device), trace=False)
+    both = batch.present.all(1).cpu()
+    nan = torch.tensor(float("nan"))
+    tags = output.prediction.cpu()
+    gate = made["gate"].mean(-1).float().cpu()
+    words = torch.zeros_like(gate, dtype=torch.bool)
+    for row, i in enumerate(index.tolist()):
+        opens = first_pieces(features.names[i].group)
+        words[row, : len(opens)] = opens
+        said[i] = entities_of_tags(features.names[i], tags[row].tolist(), pipeline.model.classes)
+    unit = torch.nn.functional.normalize
+    places = pipeline.reference.places if pipeline.reference else {}
+    far = torch.zeros(len(index), dtype=torch.bool)
+    for name, place in places.items():
+        far |= torch.from_numpy(place.far(batch.pooled[name].float().cpu().numpy())) & batch.has(name).cpu()
+    return {
+        "match": torch.where(both, made["match"].float().cpu(), nan),
+        "match_shuffled": torch.where(both, wrong.extras["match"].float().cpu(), nan),
+        "mean_gate": torch.where(both, (gate * words).sum(1) / words.sum(1).clamp(min=1), nan),
+        "far": far,
+        "text": unit(made["align_text"].float().cpu(), dim=-1) * batch.has("text").cpu()[:, None],
+        "image": unit(made["align_image"].float().cpu(), dim=-1) * batch.has("image").cpu()[:, None],
+    }
+
+
+def exchanged(image_of: torch.Tensor, seed: int) -> torch.Tensor:
+    """For each sample, another one with a different picture, itself where there is none. (N,) -> (N,) int
+
+    Samples are sorted by picture in a seeded random order of pictures and shifted by the size of the largest group, so
+    no sample can meet its own picture unless one picture has more than half of them.
+    """
+    count = len(image_of)
+    generator = torch.Generator().manual_seed(seed)
+    there = (image_of >= 0).nonzero().squeeze(1)
+    partner = torch.arange(count)
+    if len(there) < 2:
+        return partner
+    pictures = int(image_of.max()) + 1
+    shuffle = torch.randperm(pictures, generator=generator)
+    key = shuffle[image_of[there]] * count + torch.randperm(len(there), generator=generator)
+    order = there[torch.argsort(key)]
+    largest = int(torch.bincount(image_of[there]).max())
+    shift = largest if largest * 2 <= len(there) else len(there) // 2
+    partner[order] = order.roll(shift)
+    return partner
