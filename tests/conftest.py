@@ -1,0 +1,55 @@
+"""One torch thread, fixed seeds, a home of their own for caches, and what to do where there is no browser or GPU."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before torch is imported anywhere: waiting threads sleep, and no test writes into the home of whoever runs it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["FUSION_HOME"] = tempfile.mkdtemp(prefix="fusion-home-")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from tests.browser.chromium import REQUIRED, chromium  # noqa: E402
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["FUSION_HOME"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what this machine cannot run; FUSION_REQUIRE_BROWSER=1 turns a missing browser into a failure."""
+    no_browser = pytest.mark.skip(reason="no Chromium here: install chromium, or name one in FUSION_CHROMIUM")
+    no_gpu = pytest.mark.skip(reason="torch finds no accelerator here")
+    has_gpu = torch.accelerator.current_accelerator(check_available=True) is not None
+    for item in items:
+        if "browser" in item.keywords and chromium() is None and not REQUIRED:
+            item.add_marker(no_browser)
+        if "gpu" in item.keywords and not has_gpu:
+            item.add_marker(no_gpu)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  libraries that draw from the old global state
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def fusion_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home for one test, for those that fill or break a cache."""
+    monkeypatch.setenv("FUSION_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
