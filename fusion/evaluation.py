@@ -84,7 +84,7 @@ def figures(model: FusionModel, features: Features, *, seed: int = 0, pad: int |
     there = features.image_of.numpy() >= 0
     result: dict[str, float] = {}
     if features.targets is not None:
-        result["f1"] = span_f1(gold_tags(features, model.classes), own.tags)["all"]["f1"]
+        result["f1"] = span_f1(gold_tags(features, model.classes), own.tags)["overall"]["f1"]
     for name, groups in (("auc", None), ("auc_group", group)):
         if name == "auc_group" and group is None:
             continue
@@ -92,7 +92,18 @@ def figures(model: FusionModel, features: Features, *, seed: int = 0, pad: int |
         wrong = outputs(model, features, wrong_rows, pad)
         differs = there & (features.image_of[wrong_rows] != features.image_of).numpy()
         result[name] = auc(own.match[differs], wrong.match[differs])
-    for name, queries, keys in (("text", own.text, own.image), ("image", own.image, own.text)):
-        rank = ranks(queries[there], keys[there])
+    first = first_of_each(features.image_of.numpy())  # one sample a picture
+    distinct = features.image_of.numpy()[first]
+    place = np.full(int(distinct.max(initial=-1)) + 1, -1)
+    place[distinct] = np.arange(len(first))
+    rank_text = ranks(own.text[there], own.image[first], partner=place[features.image_of.numpy()[there]])
+    rank_image = ranks(own.image[first], own.text[first])
+    for name, rank in (("text", rank_text), ("image", rank_image)):
         result |= {f"{name}_r{k}": value for k, value in recall_at(rank, (1, 5, 10)).items()}
     return result
+
+
+def first_of_each(image_of: np.ndarray) -> np.ndarray:
+    """The first sample of each picture, in order. (N,) int, -1 for none -> (U,) int"""
+    pictures, first = np.unique(image_of, return_index=True)
+    return np.sort(first[pictures >= 0])

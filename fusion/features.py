@@ -140,7 +140,8 @@ def encode_texts(text: TextEncoder, samples: Sequence[Sample], limit: int, pads:
         for signal in made.signals
         if isinstance(signal, Attention)
     )  # fmt: skip
-    return replace(made, steps=made.steps[:, :longest], mask=made.mask[:, :longest], signals=signals)
+    names = tuple(replace(n, labels=n.labels[:longest], group=n.group[:longest]) for n in made.names)
+    return replace(made, steps=made.steps[:, :longest], mask=made.mask[:, :longest], names=names, signals=signals)
 
 
 def _distinct(samples: Sequence[Sample]) -> tuple[list[Image], list[int]]:

@@ -20,7 +20,6 @@ from fusion import device
 from fusion.features import Features, encode
 from fusion.files import atomic_folder, digest, home
 from fusion.inference import entities_of_tags, first_pieces
-from fusion.metrics.retrieval import ranks
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -117,14 +116,35 @@ def observe(
         }
     )
     frame["cosine"] = np.where(both, (vectors["text"] * vectors["image"]).sum(1), np.nan).astype(np.float32)
-    for name, (queries, keys) in {"rank_text": ("text", "image"), "rank_image": ("image", "text")}.items():
-        rank = np.full(total, np.nan, np.float32)
-        if both.any():
-            rank[both] = np.asarray(ranks(vectors[queries][both], vectors[keys][both]))
-        frame[name] = rank
+    frame["rank_text"], frame["rank_image"] = partner_ranks(vectors["text"], vectors["image"], _pictures(dataset), both)
     observed = Observed(dataset.key, pipeline.checkpoint.name, frame, vectors)
     save(observed, _places(pipeline.checkpoint, dataset)[0 if bundled else 1], _key(pipeline.checkpoint, dataset))
     return observed
+
+
+def _pictures(dataset: DataSet) -> np.ndarray:
+    """Which samples have the same picture: a number a picture. -> (N,) int"""
+    return np.unique([_where(s) or s.id for s in dataset.samples], return_inverse=True)[1]
+
+
+def partner_ranks(text: np.ndarray, image: np.ndarray, picture: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank of each text's picture among the distinct pictures, and of each picture's text among other pictures' texts.
+
+    text, image (N, D) unit; picture (N,) int; both (N,) bool -> (N,), (N,) float32 from 1, NaN where a half is absent;
+    ties count against the model.
+    """
+    there = np.flatnonzero(both)
+    first = there[np.unique(picture[there], return_index=True)[1]]
+    of_text, of_image = (np.full(len(text), np.nan, np.float32) for _ in range(2))
+    for rows in np.array_split(there, max(1, len(there) // 1024 + 1)):
+        if not len(rows):
+            continue
+        own = (text[rows] * image[rows]).sum(1, keepdims=True)
+        others = picture[first] != picture[rows][:, None]
+        of_text[rows] = 1 + ((text[rows] @ image[first].T >= own - 1e-6) & others).sum(1)
+        others = picture[there] != picture[rows][:, None]
+        of_image[rows] = 1 + ((image[rows] @ text[there].T >= own - 1e-6) & others).sum(1)
+    return of_text, of_image
 
 
 def _where(sample) -> str:  # type: ignore[no-untyped-def]

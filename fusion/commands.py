@@ -1,0 +1,332 @@
+"""What each verb of the command line does: a table VERBS of verb -> (sentence, its options, its function)."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from fusion.types import Sample
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _print(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def models(options: argparse.Namespace) -> int:
+    """A row a system."""
+    from fusion import checkpoints
+    from fusion.files import ASSETS
+    from fusion.models import MODELS
+
+    bundled = [c for c in checkpoints.listed() if c.folder.is_relative_to(ASSETS.resolve())]
+    rows = [
+        {
+            "key": key,
+            "name": model.card.name,
+            "title": model.card.title,
+            "paper": model.card.paper,
+            "official": model.card.official,
+            "tasks": [task.value for task in model.card.tasks],
+            "signals": list(model.card.shows),
+            "checkpoints": [c.name for c in bundled if c.model == key],
+        }
+        for key, model in MODELS.items()
+    ]
+    if options.json:
+        _print(rows)
+        return 0
+    for row in rows:
+        print(f"{row['key']:<12} {row['title']}\n{'':<12} {row['paper']}\n{'':<12} {', '.join(row['checkpoints']) or '-'}")
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """A row a data set: the bundled ones, or the one that a path holds."""
+    from fusion.data import DATASETS, open_data
+
+    rows = []
+    for spec in [options.spec] if options.spec else list(DATASETS):
+        found = open_data(spec)
+        splits: dict[str, int] = {}
+        for sample in found.samples:
+            splits[sample.split or "all"] = splits.get(sample.split or "all", 0) + 1
+        rows.append(
+            {
+                "key": found.key, "name": found.name, "word": found.word, "samples": len(found.samples),
+                "splits": splits, "with_image": sum(s.image() is not None for s in found.samples),
+                "problems": list(found.problems),
+            }
+        )  # fmt: skip
+    if options.json:
+        _print(rows)
+        return 0
+    for row in rows:
+        print(f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} samples, {row['with_image']} with an image")
+        for problem in row["problems"]:
+            _say(f"  {problem}")
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Versions, device, checksums of the encoders, folders that must be writable; 0 when all is well."""
+    from importlib import metadata
+
+    import torch
+
+    import fusion
+    from fusion import checkpoints, device
+    from fusion.encoders import verify
+    from fusion.files import home
+
+    packages = ("streamlit", "plotly", "umap-learn", "scikit-learn", "transformers", "safetensors", "numpy", "pillow")
+    report: dict[str, Any] = {
+        "fusionscope": fusion.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "packages": {name: _version(metadata, name) for name in packages},
+        "device": device.describe(),
+        "encoders": [check._asdict() for check in verify()],
+        "checkpoints": [c.name for c in checkpoints.listed()],
+        "unreadable_checkpoints": checkpoints.unreadable(),
+    }
+    try:
+        probe = home() / ".probe"
+        probe.write_text("", encoding="utf-8")
+        probe.unlink()
+        report["writable"] = True
+    except OSError as error:
+        report["writable"], report["home"] = False, str(error)
+    well = (
+        all(check["ok"] for check in report["encoders"])
+        and report["writable"]
+        and all(report["packages"].values())
+        and not report["unreadable_checkpoints"]
+    )
+    report["well"] = well
+    if options.json:
+        _print(report)
+    else:
+        for key, value in report.items():
+            print(f"{key:<24} {value}")
+    if not well:
+        _say("Not all is well: see the lines above; `make app` installs what is missing.")
+    return 0 if well else 2
+
+
+def _version(metadata: Any, name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """One sample through a checkpoint, as JSON and, with --out, as a report."""
+    from fusion import report
+    from fusion.data import open_data
+    from fusion.inference import Pipeline
+    from fusion.words import use
+
+    use(options.lang)
+    pipeline = Pipeline.open(_checkpoint(options.checkpoint))
+    donor = _sample(None, options.donor, "donor") if options.donor else None
+    if options.id:
+        sample = open_data(options.data).get(options.id)
+    else:
+        if options.image is None and options.text is None:
+            raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
+        sample = _sample(options.text, options.image, "input")
+    if donor is None and sample.image() is not None:
+        donor = next((s for s in open_data("gallery").samples if s.image() is not None), None)
+    observation = pipeline.inspect(sample, donor)
+    summary = report.summary(pipeline, observation)
+    if options.out:
+        summary["written"] = report.write(Path(options.out), pipeline, observation)
+    if options.json:
+        _print(summary)
+    else:
+        print(report.in_words(summary))
+    return 0
+
+
+def _sample(text: str | None, image: str | None, name: str) -> Sample:
+    from fusion.types import Image, Sample, Text
+
+    parts: dict[str, Any] = {"text": Text(text or "")}
+    if image is not None:
+        path = Path(image).expanduser()
+        if not path.is_file():
+            raise FusionError(f'There is no image file "{path.name}"; give the path of a JPEG, PNG or WebP file.')
+        parts["image"] = Image(path=path)
+    return Sample(name, parts)
+
+
+def _checkpoint(name: str | None) -> Any:
+    from fusion import checkpoints
+
+    if name:
+        return checkpoints.find(name)
+    found = checkpoints.listed()
+    if not found:
+        raise FusionError("There is no checkpoint; train one (python -m fusion train maf) or name a folder.")
+    return found[0]
+
+
+def observe(options: argparse.Namespace) -> int:
+    """A whole data set through a checkpoint; kept for the Map and Match pages."""
+    import time
+
+    from tqdm import tqdm
+
+    from fusion import jobs, observations
+    from fusion.data import open_data
+    from fusion.inference import Pipeline
+
+    dataset = open_data(options.data)
+    pipeline = Pipeline.open(_checkpoint(options.checkpoint))
+    started = time.perf_counter()
+    with tqdm(total=len(dataset.samples), unit="sample", file=sys.stderr, disable=options.json) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+            jobs.report(done, total, "observing")
+
+        observed = observations.observe(pipeline, dataset, progress, bundled=options.bundled)
+    frame = observed.frame
+    result = {
+        "data": dataset.key, "checkpoint": pipeline.checkpoint.name, "samples": len(frame),
+        "problems": int((frame["problem"] != "").sum()), "seconds": round(time.perf_counter() - started, 2),
+    }  # fmt: skip
+    if options.json:
+        _print(result)
+    else:
+        print(f"{result['samples']} samples of {result['data']} under {result['checkpoint']} in {result['seconds']} s")
+    return 0
+
+
+def adopt(options: argparse.Namespace) -> int:
+    """An official checkpoint folder -> a Fusionscope checkpoint."""
+    from fusion import adopt as adopting
+    from fusion.files import home
+
+    source = Path(options.folder).expanduser()
+    destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.name
+    made = adopting.adopt(source, destination, **({"vocabulary": Path(options.vocab)} if options.vocab else {}))
+    if options.json:
+        _print({"name": made.name, "model": made.model, "origin": dict(made.origin)})
+    else:
+        print(f'Adopted "{source.name}" as the checkpoint "{made.name}".')
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a system on a data set and save a checkpoint with its held-out figures."""
+    from fusion import experiment
+
+    made = experiment.train(
+        options.model, options.data, name=options.name, seed=options.seed, epochs=options.epochs, minutes=options.minutes,
+        rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=_say,
+        settings=dict(pair.split("=", 1) for pair in options.set),
+    )  # fmt: skip
+    if options.json:
+        _print({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
+    else:
+        print(f'Saved the checkpoint "{made.name}".')
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Held-out figures of a checkpoint on a data set."""
+    from fusion import experiment
+
+    result = experiment.evaluate(_checkpoint(options.checkpoint), options.data, options.split, options.mismatch, options.seed)
+    if options.json:
+        _print(result)
+    else:
+        for key, value in result.items():
+            print(f"{key:<16} {value:.3f}" if isinstance(value, float) else f"{key:<16} {value}")
+    return 0
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", nargs="?", help="a bundled data set or a path; all bundled ones by default")
+    _json(parser)
+
+
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image", help="path of an image")
+    parser.add_argument("--text", help="a sentence")
+    parser.add_argument("--id", help="a sample of --data instead")
+    parser.add_argument("--data", default="gloss", help="data set of --id (default gloss)")
+    parser.add_argument("--donor", help="path of the image to exchange in the drop test")
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--out", help="folder for the report: HTML, CSV, PNG")
+    parser.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the report")
+    _json(parser)
+
+
+def _observe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help="a bundled data set or a path")
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--bundled", action="store_true", help="keep the result beside the checkpoint")
+    _json(parser)
+
+
+def _adopt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="folder with pytorch_model.bin, pytorch_encoder.bin and model_config.json")
+    parser.add_argument("--out", help="folder of the new checkpoint (default: beside your others)")
+    parser.add_argument("--vocab", help="vocab.txt of its text encoder, where the folder has none")
+    _json(parser)
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a system, see `models`")
+    parser.add_argument("--data", default="gloss", help="a bundled data set or a path (default gloss)")
+    parser.add_argument("--name", help="name of the new checkpoint (default: system-data-seed)")
+    parser.add_argument("--seed", type=int, default=37)
+    parser.add_argument("--epochs", type=int, help="at most (default: the recipe's)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="budget (default 30)")
+    parser.add_argument("--rate", type=float, help="peak learning rate (default: the recipe's)")
+    parser.add_argument("--batch", type=int, help="samples a step (default: the recipe's)")
+    parser.add_argument("--mismatch", type=float, default=0.0, help="share of training pairs whose image is exchanged")
+    parser.add_argument("--resume", action="store_true", help="go on from the last saved epoch of this name")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the model")
+    _json(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--data", default="gloss")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--mismatch", type=float, default=0.0, help="share of pairs whose image is exchanged")
+    parser.add_argument("--seed", type=int, default=0, help="of the negatives")
+    _json(parser)
+
+
+VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "models": ("list the systems", _json, models),
+    "data": ("list the bundled data sets, or check one of your own", _data, data),
+    "train": ("train a system", _train, train),
+    "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
+    "inspect": ("run one image and sentence through a checkpoint", _inspect, inspect),
+    "observe": ("run a whole data set through a checkpoint", _observe, observe),
+    "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
+    "doctor": ("check versions, device, weights and folders", _json, doctor),
+}

@@ -1,0 +1,107 @@
+"""One observation as JSON, in words, and as a folder: every picture in one HTML file, every signal as CSV, PNGs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fusion
+from fusion.words import current, t
+
+if TYPE_CHECKING:
+    from fusion.inference import Observation, Pipeline
+
+
+def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
+    """What `python -m fusion inspect --json` prints: plain numbers, names and shapes."""
+    trace = observation.trace
+    words = trace.steps["text"][0]
+    gate = trace["gate"].value[0].mean(-1).tolist()  # (T,)
+    drop = trace["drop"]
+    return {
+        "model": pipeline.checkpoint.model,
+        "checkpoint": pipeline.checkpoint.name,
+        "weights_sha256": pipeline.checkpoint.digest,
+        "prediction": {
+            "task": pipeline.model.task.value,
+            "entities": [
+                {"text": s.text, "type": s.type, "start": s.start, "end": s.end, "probability": round(s.probability, 4)}
+                for s in observation.spans
+            ],
+        },
+        "match": {
+            "score": observation.match, "percentile": observation.percentile, "calibrated": observation.calibrated,
+        },
+        "gates": {
+            "mean": observation.mean_gate,
+            "steps": [{"step": label, "mean": round(value, 4)} for label, value in zip(words.labels, gate, strict=False)],
+        },
+        "weights": dict(observation.shares),
+        "badge": observation.badge,
+        "far": dict(observation.far),
+        "drop": [
+            {"condition": name, **dict(zip(drop.observables, row, strict=True)), "entities": said}
+            for name, row, said in zip(drop.conditions, drop.value[0].tolist(), drop.said[0], strict=True)
+        ],
+        "signals": [
+            {
+                "name": signal.name, "kind": type(signal).__name__, "unit": signal.unit,
+                "normalised_over": signal.normalised_over,
+                "shapes": {name: list(tensor.shape) for name, tensor in signal.tensors().items()},
+            }
+            for signal in (*trace, *pipeline.model.learned())
+        ],
+        "notices": [t(notice.key, **notice.values) for notice in observation.notices],
+        "seconds": {name: round(value, 4) for name, value in observation.seconds.items()},
+        "version": fusion.__version__,
+    }  # fmt: skip
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The summary as a few lines for a terminal."""
+    entities = ", ".join(f"{e['text']} ({e['type']}, {e['probability']:.2f})" for e in summary["prediction"]["entities"])
+    match = summary["match"]
+    lines = [
+        f"{summary['checkpoint']} ({summary['model']})",
+        f"entities   {entities or 'none'}",
+        "match      " + ("no image" if match["score"] is None else f"{match['score']:.2f}")
+        + ("" if match["percentile"] is None else f", above {match['percentile']:.0%} of held-out true pairs"),
+        "gate       " + ("no image" if summary["gates"]["mean"] is None else f"{summary['gates']['mean']:.2f}"),
+        "shares     " + ", ".join(f"{name} {value:.0%}" for name, value in summary["weights"].items()),
+        f"badge      {summary['badge']}",
+    ]  # fmt: skip
+    lines += [
+        f"{row['condition']:<16} match {row['match']:.2f}  gate {row['gate']:.2f}  confidence {row['confidence']:.2f}  "
+        f"{row['entities'] or 'no entity'}"
+        for row in summary["drop"]
+    ]
+    return "\n".join([*lines, *(f"note: {notice}" for notice in summary["notices"])])
+
+
+def write(folder: Path, pipeline: Pipeline, observation: Observation) -> list[str]:
+    """Write report.html, csv/*.csv and png/*.png into a folder, each file whole; other files there stay. -> names"""
+    from fusion.views import draw_all
+    from fusion.views.export import html_report, write_csv, write_png
+
+    sections = draw_all(observation.trace.plus(*pipeline.model.learned()), observation.sample, pipeline.reference)
+    facts = {
+        t("report.checkpoint"): pipeline.checkpoint.name,
+        t("report.weights"): pipeline.checkpoint.digest,
+        t("report.model"): pipeline.model.card.name,
+        t("report.text"): observation.sample.text(),
+        t("report.version"): fusion.__version__,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as name:
+        aside = Path(name)
+        page = html_report(t("report.title"), sections, facts, current())
+        (aside / "report.html").write_text(page, encoding="utf-8")
+        write_csv(aside / "csv", observation.trace)
+        write_png(aside / "png", sections)
+        written = sorted(path.relative_to(aside) for path in aside.rglob("*") if path.is_file())
+        for path in written:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(aside / path, folder / path)
+    return [str(path) for path in written]
