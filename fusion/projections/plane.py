@@ -1,0 +1,80 @@
+"""UMAP: a plane on which near vectors stay near. Imported only when asked for; slow, so see `background`.
+
+Source: McInnes, Healy, Melville 2018, arXiv 1802.03426, by the package umap-learn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusion.neighbours import blocks, nearest
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    from fusion.neighbours import Array
+
+AMONG = 15  # neighbours that a placed point is the mean of
+FITTED = 10_000  # above this many rows UMAP is fitted on a sample and the rest are placed
+LEAST = 10  # rows below which neighbourhoods mean nothing
+
+
+@dataclass(frozen=True)
+class UmapSettings:
+    """How UMAP is fitted; the defaults are those of its authors."""
+
+    neighbours: int = 15  # how many near vectors each one keeps
+    min_dist: float = 0.1  # how close points may lie on the map, in map units
+    fitted: int = FITTED  # rows that are fitted at most
+
+
+def fit_umap(vectors: Array, settings: UmapSettings, seed: int) -> tuple[Array, Array]:
+    """A map of rows (N, D): at most `settings.fitted` of them fitted, the rest placed among those.
+
+    One thread and a seed: bit for bit the same on one machine, not across machines.
+    -> points (N, 2) float32 in map units and the fitted rows (F,) int64, ascending.
+    Raises FusionError below ten rows.
+    """
+    if len(vectors) < LEAST:
+        raise FusionError(f"UMAP needs at least {LEAST} vectors and {len(vectors)} came; look at the PCA map instead.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside its own dependencies, nothing about our data
+        from umap import UMAP  # seconds, and hundreds of megabytes
+
+        fitted = np.arange(len(vectors))
+        if len(vectors) > settings.fitted:
+            fitted = np.sort(np.random.default_rng(seed).choice(len(vectors), settings.fitted, replace=False))
+        model = UMAP(
+            n_components=2,
+            n_neighbors=min(settings.neighbours, len(fitted) - 1),
+            min_dist=settings.min_dist,
+            random_state=seed,
+            n_jobs=1,
+            init="spectral" if len(fitted) > 2 * settings.neighbours else "random",  # spectral needs more rows
+        )
+        found = np.asarray(model.fit_transform(vectors[fitted]), dtype=np.float32)
+    points = np.empty((len(vectors), 2), dtype=np.float32)
+    points[fitted] = found
+    rest = np.setdiff1d(np.arange(len(vectors)), fitted)
+    points[rest] = among_neighbours(vectors[rest], vectors[fitted], found)[0]
+    return points, fitted
+
+
+def among_neighbours(new: Array, fitted: Array, points: Array) -> tuple[Array, Array]:
+    """Where new rows (K, D) belong on a map: mean of the points of their 15 nearest fitted rows by inverse distance.
+
+    fitted (F, D), points (F, 2). A row equal to a fitted one lies on its point. -> (K, 2) float32, independent of what
+    else is placed, and the mean distance to those neighbours (K,) float64.
+    """
+    where, far = np.empty((len(new), 2), dtype=np.float32), np.empty(len(new))
+    for part in blocks(len(new), len(fitted)):
+        index, distance = nearest(new[part], fitted, AMONG)  # (k, 15)
+        same = distance <= 1e-6 * np.maximum(distance[:, -1:], np.finfo(np.float64).tiny)
+        weight = np.where(same.any(axis=1, keepdims=True), same, 1.0 / np.where(same, 1.0, distance))
+        weight /= weight.sum(axis=1, keepdims=True)
+        where[part] = np.einsum("kn,knc->kc", weight, points[index].astype(np.float64))
+        far[part] = distance.mean(axis=1)
+    return where, far

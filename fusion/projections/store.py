@@ -1,0 +1,177 @@
+"""Fitting a map once, and keeping it on disk under the digest of everything that it depends on."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusion.files import atomic_file, digest, home
+from fusion.neighbours import matrix, nearest
+from fusion.projections.pca import onto, principal_axes
+from fusion.projections.plane import AMONG, UmapSettings, fit_umap
+from fusion.projections.vectors import coded, group_means
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from fusion.neighbours import Array, Vectors
+
+METHODS = ("pca", "umap")
+_FORMAT = "1"  # of the stored file and of what this code computes
+_LIBRARIES = {"pca": ("numpy",), "umap": ("numpy", "umap-learn", "pynndescent", "numba", "scipy")}
+_PROBES = 256  # fitted rows whose own neighbour distances say how far is far
+_KEPT = 200  # maps kept on disk, some 200 kB each
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A map of N vectors, and what is needed to place another one on it."""
+
+    points: Array  # (N, 2) float32, in map units
+    method: str  # "pca" | "umap" | "as is" (vectors of one or two numbers need no map)
+    seed: int
+    seconds: float  # that fitting took
+    digest: str
+    explained: tuple[float, float] | None  # share of variance of each axis, PCA only
+    fitted: Array  # (F,) int64 rows that were fitted; the rest were placed
+    groups: tuple[str, ...]  # labels, ("",) without
+    centred: bool  # whether each group's mean was taken away
+    means: Array  # (C, D) float32 what was taken from each group, zeros when not centred
+    reach: Array  # (C,) float64 farthest mean distance to its 15 neighbours among sampled fitted rows of each group
+    axes: Array  # (2, D) float32 of PCA, (0, D) for UMAP
+    origin: Array  # (D,) float64 mean of the (centred) vectors
+
+
+def projection_digest(
+    vectors: Vectors,
+    method: str = "pca",
+    *,
+    seed: int = 0,
+    labels: Sequence[str] | Array | None = None,
+    centred: bool = False,
+    settings: UmapSettings | None = None,
+) -> str:
+    """Name of the map that `project` gives for the same arguments: hash of content, parameters and versions.
+
+    64 hex digits. The seed and the settings don't count for PCA. Raises FusionError on an unknown method.
+    """
+    if method not in METHODS:
+        raise FusionError(f'There is no map "{method}"; choose one of {", ".join(METHODS)}.')
+    X = matrix(vectors).astype(np.float32, copy=False)
+    names, code = coded(labels, len(X))
+    method = _simplest(method, X.shape[1])
+    told = {
+        "method": method,
+        "shape": X.shape,
+        "centred": centred,
+        "groups": names,
+        "versions": {name: version(name) for name in _LIBRARIES[method]},
+    }
+    if method == "umap":
+        told |= {"seed": seed, "settings": asdict(settings or UmapSettings())}
+    return digest(_FORMAT, json.dumps(told, sort_keys=True), X.tobytes(), code.tobytes())
+
+
+def _simplest(method: str, width: int) -> str:
+    return "pca" if width <= 3 else method  # three numbers or fewer: a turn of the axes loses least
+
+
+def project(
+    vectors: Vectors,
+    method: str = "pca",
+    *,
+    seed: int = 0,
+    labels: Sequence[str] | Array | None = None,
+    centred: bool = False,
+    settings: UmapSettings | None = None,
+) -> Projection:
+    """A map of vectors (N, D) by "pca" or "umap", from the disk when it was made before.
+
+    labels (N,) name each row's group (its modality): with `centred` each group's mean is taken away first, and `place`
+    judges how far is far group by group. One or two numbers a vector are shown as they are, three always by PCA.
+    Raises FusionError on an unknown method, numbers that aren't finite, or UMAP of fewer than ten vectors.
+    """
+    key = projection_digest(vectors, method, seed=seed, labels=labels, centred=centred, settings=settings)
+    known = cached(key)
+    if known is not None:
+        return known
+    start = time.perf_counter()
+    X = matrix(vectors).astype(np.float32, copy=False)
+    names, code = coded(labels, len(X))
+    seed = seed if _simplest(method, X.shape[1]) == "umap" else 0
+    means = group_means(X, code, len(names)) if centred else np.zeros((len(names), X.shape[1]), dtype=np.float32)
+    if centred:
+        X = X - means[code]
+    fitted, explained = np.arange(len(X)), None
+    axes, origin = np.zeros((0, X.shape[1]), dtype=np.float32), np.zeros(X.shape[1])
+    if X.shape[1] <= 2:
+        method, axes = "as is", np.eye(2, X.shape[1], dtype=np.float32)
+        points = onto(X, axes, origin)
+    elif _simplest(method, X.shape[1]) == "pca":
+        method = "pca"
+        axes, origin, share = principal_axes(X)
+        points, explained = onto(X, axes, origin), (float(share[0]), float(share[1]))
+    else:
+        points, fitted = fit_umap(X, settings or UmapSettings(), seed)
+    reach = _reach(X[fitted], code[fitted], len(names), seed)
+    seconds = time.perf_counter() - start
+    made = Projection(points, method, seed, seconds, key, explained, fitted, names, centred, means, reach, axes, origin)
+    save(made)
+    return made
+
+
+def _reach(fitted: Array, code: Array, groups: int, seed: int) -> Array:
+    """Farthest mean distance to its 15 nearest other fitted rows, among sampled rows of each group. -> (C,)"""
+    random, reach = np.random.default_rng(seed), np.zeros(groups)
+    for group in range(groups):
+        rows = np.flatnonzero(code == group)
+        if len(rows) == 0 or len(fitted) < 2:
+            continue
+        probe = np.sort(random.choice(rows, min(len(rows), max(32, _PROBES // groups)), replace=False))
+        _, distance = nearest(fitted[probe], fitted, AMONG, skip=probe)
+        reach[group] = distance.mean(axis=1).max()
+    return reach
+
+
+def folder() -> Path:
+    """Where maps are kept."""
+    return home() / "projections"
+
+
+def path_of(key: str) -> Path:
+    """The file of a map."""
+    return folder() / f"{key}.npz"
+
+
+def save(projection: Projection) -> Path:
+    """Write a map whole or not at all, and drop the oldest beyond 200. -> its file"""
+    told = asdict(projection)
+    arrays = {name: value for name, value in told.items() if isinstance(value, np.ndarray)}
+    rest = json.dumps({name: value for name, value in told.items() if name not in arrays})
+    path = path_of(projection.digest)
+    with atomic_file(path) as aside, aside.open("wb") as stream:
+        np.savez(stream, told=np.frombuffer(rest.encode(), dtype=np.uint8), **arrays)
+    maps = sorted(folder().glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    for old in maps[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def cached(key: str) -> Projection | None:
+    """The map of that digest when it was made before, else None; a file that can't be read counts as not there."""
+    try:
+        with np.load(path_of(key), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files if name != "told"}
+            told = json.loads(stored["told"].tobytes())
+        told |= {"groups": tuple(told["groups"]), "explained": tuple(told["explained"]) if told["explained"] else None}
+        return Projection(**told, **arrays)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
