@@ -37,9 +37,10 @@ class Modality:
 
 @dataclass(frozen=True)
 class Text:
-    """A text as a person wrote it."""
+    """A text as a person wrote it, and its words where it came already split; each stands in `raw`, in order."""
 
     raw: str
+    words: tuple[str, ...] = ()  # empty: split by fusion.encoders.words
 
 
 @dataclass(frozen=True)
