@@ -12,37 +12,38 @@ from pathlib import Path
 
 import torch
 
-from fusion.device import best
+from fusion.device import best, exclusive
 from fusion.encoders.base import Check, Encoded, verify
 from fusion.encoders.image import ImageEncoder, efficientnet_lite0
 from fusion.encoders.text import TextEncoder, minilm
 from fusion.files import inside
 from fusion.types import FusionError
 
-__all__ = ["ENCODERS", "Check", "Encoded", "ImageEncoder", "TextEncoder", "encoder", "fresh", "verify"]
+__all__ = ["ENCODERS", "Check", "Encoded", "Encoder", "ImageEncoder", "TextEncoder", "encoder", "fresh", "verify"]
 
-ENCODERS: dict[str, Callable[[], TextEncoder | ImageEncoder]] = {
+Encoder = TextEncoder | ImageEncoder
+ENCODERS: dict[str, Callable[[], Encoder]] = {
     "minilm": minilm,
     "minilm+shape": functools.partial(minilm, shapes=True),
     "efficientnet-lite0": efficientnet_lite0,
 }
 
 
-@functools.lru_cache(maxsize=8)
-def encoder(name: str, root: Path | None = None, device: torch.device | str | None = None) -> TextEncoder | ImageEncoder:
+def encoder(name: str, root: Path | None = None, device: torch.device | str | None = None) -> Encoder:
     """The encoder of that name, shared by all who ask and never to be trained; on the best device unless one is given.
 
     Raises FusionError for an unknown name, absent weights, or a folder outside `root`.
     """
-    return fresh(name, root, device)
+    with exclusive("encoders"):  # two pages that open at once load it once
+        return _shared(name, root, best()[0] if device is None else torch.device(device))
 
 
-def fresh(name: str, root: Path | None = None, device: torch.device | str | None = None) -> TextEncoder | ImageEncoder:
+def fresh(name: str, root: Path | None = None, device: torch.device | str | None = None) -> Encoder:
     """As `encoder`, but one's own copy, which may be fine-tuned."""
     if name in ENCODERS:
         made = ENCODERS[name]()
     else:
-        from fusion.encoders.hf import from_hub, from_folder  # brings in transformers, which is slow
+        from fusion.encoders.hf import from_folder, from_hub  # brings in transformers, which is slow
 
         kind, _, where = name.partition(":")
         if kind == "hf" and where:
@@ -58,3 +59,8 @@ def fresh(name: str, root: Path | None = None, device: torch.device | str | None
                 "folder:<folder inside the checkpoint>."
             )
     return made.to(best()[0] if device is None else device)
+
+
+@functools.lru_cache(maxsize=8)
+def _shared(name: str, root: Path | None, device: torch.device) -> Encoder:
+    return fresh(name, root, device)

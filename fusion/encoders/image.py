@@ -86,7 +86,7 @@ class ImageEncoder:
         digest: Callable[[], str],
         head: nn.Linear | None = None,
     ) -> None:
-        """`regions` maps (B, 3, S, S) to (B, D, rows, columns); `head` maps a pooled vector to ImageNet's 1,000 logits."""
+        """`regions` maps (B, 3, S, S) to (B, D, rows, columns), `head` a pooled vector to ImageNet's 1,000 logits."""
         self.name = name
         self.module = module.eval().requires_grad_(False)
         self.width = self.pooled_width = width
@@ -124,7 +124,7 @@ class ImageEncoder:
         return (tensor - mean) / std
 
     def forward_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions (B, R, D) and their mean (B, D) of a normalised input (B, 3, S, S), with gradients where they are on."""
+        """Regions (B, R, D) and their mean (B, D) of an input (B, 3, S, S), with gradients where they are on."""
         steps = self._regions(pixels).flatten(2).transpose(1, 2)  # (B, R, D), region r = columns * y + x
         return steps, steps.mean(1)
 
@@ -190,7 +190,7 @@ def efficientnet_lite0() -> ImageEncoder:
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     network.eval().requires_grad_(False)
     _fold(network)
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave this one out
     return ImageEncoder(
         "efficientnet-lite0",
         network,
@@ -208,7 +208,7 @@ def _fold(network: nn.Module) -> None:
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
-    for block in network.get_submodule("_blocks"):
+    for block in network.get_submodule("_blocks").children():
         if hasattr(block, "_expand_conv"):
             pairs.append((block, "_expand_conv", "_bn0"))
         pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]

@@ -1,39 +1,28 @@
 """Text encoders: texts -> one vector a word piece, one vector a text, and where each piece looked.
 
-A `TextEncoder` is a transformer of the Hugging Face library with a fast tokenizer. It is frozen and in evaluation mode
-unless a training loop takes `module` and calls `forward_ids`. Attention is computed with an explicit softmax only where
-a trace is asked for; otherwise the fused kernel runs, and a test shows that both agree.
+A `TextEncoder` is a transformer and a tokenizer. It is frozen and in evaluation mode unless a training loop takes
+`module` and calls `forward_ids`. Attention is computed with an explicit softmax only where a trace is asked for;
+otherwise the fused kernel runs, and a test shows that both agree.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion.device import exclusive
 from fusion.encoders.base import MINILM, MINILM_PIECES, Encoded
+from fusion.encoders.bert import Hidden, load_bert
 from fusion.encoders.tokens import SHAPES, Pieces, Tokens
 from fusion.signals import Attention
 from fusion.types import FusionError, Text
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 ROWS = 32  # texts of one forward pass: more gains nothing on a CPU and costs memory
-
-
-class Hidden(NamedTuple):
-    """What one forward pass makes, with gradients where they are on."""
-
-    steps: Tensor  # (B, T, D)
-    pooled: Tensor  # (B, D')
-    attention: tuple[Tensor, ...]  # L tensors (B, H, T, T), empty without a trace
 
 
 class TextEncoder:
@@ -42,29 +31,28 @@ class TextEncoder:
     def __init__(
         self,
         name: str,
-        module: PreTrainedModel,
+        module: nn.Module,
         pieces: Pieces,
         *,
+        width: int,
         digest: Callable[[], str],
         languages: tuple[str, ...] = (),
         max_length: int = 512,
-        pooler: bool = False,
         shapes: bool = False,
+        pooling: str = "mean",
     ) -> None:
-        """`digest` computes the sha256 of the weights when it is first asked for; `pooler`: read the trained pooler."""
+        """`module` maps (ids, mask, segment, trace) to Hidden; `digest` computes a sha256 when first asked for."""
         self.name = name
         self.module = module.eval().requires_grad_(False)
         self.pieces = pieces
         self.languages = languages  # ISO 639-1 codes; empty when the weights don't say
         self.max_length = max_length
         self.pad_id = pieces.pad_id
-        self.pooler = pooler
         self.shape_width = len(SHAPES) if shapes else 0
-        self.pooled_width = int(module.config.hidden_size)
+        self.pooled_width = width
         self.width = self.pooled_width + self.shape_width
-        self.preprocessing = f"pieces-1 shapes-{self.shape_width} pooler-{pooler}"  # changes with what steps mean
+        self.preprocessing = f"pieces-1 shapes-{self.shape_width} {pooling}"  # changes with what steps mean
         self._digest = digest
-        self._explicit: PreTrainedModel | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -79,29 +67,17 @@ class TextEncoder:
     def to(self, device: torch.device | str) -> TextEncoder:
         """Itself, moved to a device."""
         self.module.to(device)
-        self._explicit = None
         return self
 
     def tokenise(self, texts: Sequence[str | Text], length: int | None = None) -> Tokens:
-        """Word pieces of B texts, padded to `length` or to the longest. Raises FusionError when `length` is too long."""
+        """Word pieces of B texts, padded to `length` or the longest. Raises FusionError when `length` is too long."""
         if length is not None and length > self.max_length:
-            raise FusionError(f"The encoder {self.name} reads {self.max_length} word pieces, not {length}; ask for fewer.")
+            raise FusionError(f"The encoder {self.name} reads {self.max_length} pieces, not {length}; ask for fewer.")
         return self.pieces.tokenise(texts, self.max_length, length)
 
     def forward_ids(self, ids: Tensor, mask: Tensor, segment: Tensor | None = None, *, trace: bool = False) -> Hidden:
         """Hidden states of ids (B, T) under mask (B, T), with gradients where they are on; word-shape columns apart."""
-        module = self._with_weights() if trace else self.module
-        inputs = {"input_ids": ids, "attention_mask": mask.to(ids.dtype)}
-        if segment is not None and getattr(module.config, "type_vocab_size", 0) > 1:
-            inputs["token_type_ids"] = segment
-        made = module(**inputs, output_attentions=trace)
-        steps = made.last_hidden_state  # (B, T, D)
-        if self.pooler:
-            pooled = made.pooler_output
-        else:
-            share = mask.to(steps.dtype)
-            pooled = (steps * share[..., None]).sum(1) / share.sum(1, keepdim=True).clamp(min=1)  # (B, D)
-        return Hidden(steps, pooled, tuple(made.attentions) if trace else ())
+        return self.module(ids, mask, torch.zeros_like(ids) if segment is None else segment, trace=trace)
 
     def encode(
         self,
@@ -130,7 +106,7 @@ class TextEncoder:
         )
 
     def _run(self, tokens: Tokens, *, read: bool, trace: bool) -> Hidden:
-        """Forward in groups of similar length (one group where attention is wanted), zeros beyond each group's longest."""
+        """Forward in groups of similar length (one group for a trace), zeros past each group's longest."""
         steps = tokens.ids.shape[1]
         sizes = tokens.mask.sum(1)
         if len(sizes) == 0:
@@ -177,16 +153,6 @@ class TextEncoder:
             for layer, value in enumerate(hidden.attention)
         )
 
-    def _with_weights(self) -> PreTrainedModel:
-        """The same network with an explicit softmax, sharing every tensor; made once, since switching is not thread-safe."""
-        if self._explicit is None:
-            tensors: list[Tensor] = [*self.module.parameters(), *self.module.buffers()]
-            twin = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
-            twin.set_attn_implementation("eager")
-            self._explicit = twin
-        self._explicit.train(self.module.training)
-        return self._explicit
-
 
 def minilm(*, shapes: bool = False) -> TextEncoder:
     """MiniLM: BERT of 6 layers x 12 heads, 384 features, English, lower-cased; pooled by a masked mean.
@@ -194,19 +160,15 @@ def minilm(*, shapes: bool = False) -> TextEncoder:
     With `shapes`, the last columns of its steps say how each word was written (fusion.encoders.tokens.SHAPES).
     Raises FusionError when its package is absent or differs from its checksum.
     """
-    from tokenizers import Tokenizer  # these two are slow to import and not every command encodes
-    from transformers import BertModel
-    from transformers.utils import logging
+    from tokenizers import Tokenizer  # not every command encodes
 
     weights, vocabulary = MINILM.checked(), MINILM_PIECES.checked()
-    logging.disable_progress_bar()
-    module = BertModel.from_pretrained(
-        weights.parent, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
-    )
+    module = load_bert(weights.parent)
     return TextEncoder(
         "minilm+shape" if shapes else "minilm",
         module,
         Pieces(Tokenizer.from_file(str(vocabulary)), pad_id=0, languages=("en",)),
+        width=module.width,
         digest=lambda: MINILM.sha256,
         languages=("en",),
         max_length=256,
