@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch is imported anywhere: waiting threads sleep, and no test writes into the home of whoever runs it.
@@ -14,11 +13,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["FUSION_HOME"] = tempfile.mkdtemp(prefix="fusion-home-")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import pytest
+import torch
 
-from tests.browser.chromium import REQUIRED, chromium  # noqa: E402
+from tests.browser.chromium import REQUIRED, chromium
 
 
 def pytest_configure() -> None:
@@ -30,7 +29,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run; FUSION_REQUIRE_BROWSER=1 turns a missing browser into a failure."""
+    """Skip, with the reason, what can't run here; FUSION_REQUIRE_BROWSER=1 makes a missing browser a failure."""
     no_browser = pytest.mark.skip(reason="no Chromium here: install chromium, or name one in FUSION_CHROMIUM")
     no_gpu = pytest.mark.skip(reason="torch finds no accelerator here")
     has_gpu = torch.accelerator.current_accelerator(check_available=True) is not None
@@ -49,7 +48,7 @@ def _same_random_numbers() -> None:
 
 
 @pytest.fixture
-def fusion_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def fusion_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home for one test, for those that fill or break a cache."""
     monkeypatch.setenv("FUSION_HOME", str(tmp_path / "home"))
-    yield tmp_path / "home"
+    return tmp_path / "home"

@@ -1,4 +1,4 @@
-"""The tree obeys its own rules: the map in the README, who imports what, pins, sizes, and nothing of one machine in it."""
+"""The tree obeys its own rules: the map in the README, who imports what, pins, sizes, nothing of one machine."""
 
 from __future__ import annotations
 
@@ -159,9 +159,7 @@ def test_nothing_pickled_is_bundled() -> None:
 
 
 def test_torchvision_is_absent() -> None:
-    assert importlib.util.find_spec("torchvision") is None, (
-        "torchvision breaks transformers beside a CPU build of torch"
-    )
+    assert importlib.util.find_spec("torchvision") is None, "torchvision breaks transformers beside a CPU torch"
     lists = ("requirements.txt", "requirements-dev.txt", "constraints.txt", "requirements-models.txt")
     assert not [name for name in lists if "torchvision" in pins(name)]
 
@@ -171,9 +169,7 @@ def test_requirements_are_exact_and_the_constraints_agree() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         for package, version in pins(name).items():
             if package != "torch":  # has several builds of one version, chosen by tools/setup.sh
-                assert constraints.get(package) == version, (
-                    f"{package} of {name} is not in constraints.txt as {version}"
-                )
+                assert constraints.get(package) == version, f"{package} of {name} is not {version} in constraints.txt"
     assert f"torch_version={pins('requirements.txt')['torch']}\n" in (ROOT / "tools/setup.sh").read_text("utf-8")
 
 

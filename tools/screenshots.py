@@ -1,4 +1,4 @@
-"""Takes every page with real content, for whoever reviews a change: make screenshots, or PAGES="inspect map" make screenshots.
+"""Takes every page with real content, for whoever reviews a change: [PAGES="inspect map"] make screenshots.
 
 Each page in English and Chinese, light and dark, 1280 and 390 px wide, whole length, into screenshots/ (ignored by
 git): screenshots/<page>.<language>.<theme>.<width>.png. The theme is the browser's own preference, as for a user.
@@ -54,7 +54,7 @@ def grow(page: Page) -> None:
 
 
 def take(chrome: Browser, url: str, path: Path, theme: str, width: int) -> list[str]:
-    """One picture. -> what went wrong in the page: errors in its console, requests to other machines, sideways scroll"""
+    """One picture. -> what went wrong: errors in the console, requests to other machines, sideways scroll"""
     watch = Watch()
     phone = width < 600
     context = chrome.new_context(
