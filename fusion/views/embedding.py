@@ -1,0 +1,191 @@
+"""Embeddings: how close a sample's own vectors are, and the map of a whole data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from fusion.signals import Embedding
+from fusion.views import base
+from fusion.views.base import Picture
+from fusion.words import t
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusion.signals import Trace
+    from fusion.types import Sample
+
+MOST_POINTS = 20_000
+WEBGL_ABOVE = 1_000
+
+
+def closeness(signal: Embedding, sample: Sample, trace: Trace) -> Picture:
+    """How close are this sample's own vectors? Cosines between all embeddings of one width."""
+    key, title = f"closeness-{signal.value.shape[-1]}", t("views.closeness.title")
+    same = [e for e in trace.of(Embedding) if e.value.shape[-1] == signal.value.shape[-1]] or [signal]
+    vectors = np.stack([base.array(e.value) for e in same])
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.maximum(lengths, 1e-12)
+    cosines = np.clip(units @ units.T, -1, 1).astype(np.float32)
+    names = [base.say(e.name) for e in same]
+    labels = base.distinct([base.clean(name, 20) for name in names])
+    figure = base.canvas(key, 110 + 40 * len(same))
+    figure.add_trace(
+        go.Heatmap(
+            z=cosines, x=labels, y=labels, colorscale=base.scale(base.DIVERGING), zmin=-1, zmax=1, xgap=2, ygap=2,
+            text=[[base.num(float(v)) for v in row] for row in cosines], texttemplate="%{text}",
+            colorbar=base.bar(t("views.axis.cosine"), ypad=30), hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(type="category", showgrid=False, tickangle=0)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    table = pd.DataFrame(cosines, columns=base.distinct(names))
+    table.insert(0, t("views.axis.embedding"), names)
+    if len(same) < 2:
+        said = t("views.closeness.single", name=names[0], length=base.num(float(lengths[0, 0])))
+        said_alt = said
+    else:
+        off = np.where(np.eye(len(same), dtype=bool), -2, cosines)
+        a, b = np.unravel_index(int(off.argmax()), off.shape)
+        facts = {"first": names[min(a, b)], "second": names[max(a, b)], "value": base.num(float(cosines[a, b]))}
+        said, said_alt = t("views.closeness.finding", **facts), t("views.closeness.alt", **facts, count=len(same))
+    return Picture(
+        key, title, figure, said_alt, table, said, t("views.closeness.shows"), base.caveat(signal, "views.hides")
+    )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A dropped sample on the map: a point a modality, and how far apart its halves are in the original space."""
+
+    points: np.ndarray  # (M, 2) float32
+    modalities: tuple[str, ...]
+    distance: float | None = None
+
+
+def scatter(
+    points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
+    pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
+    placed: Placed | None = None, colour: np.ndarray | None = None, colour_name: str = "", total: int | None = None,
+) -> Picture:  # fmt: skip
+    """Where do samples lie, and do pairs lie together?
+
+    points (N, 2); modalities and ids (N); pairs (P, 2) int rows joined by lines, with distances (P,) in the original
+    space; selected: rows that get a ring; colour (N,) numbers or None for the modality's colour; total: how many
+    points there are in all when these are a sample of them. Marks are row numbers. More than 20,000 are cut.
+    """
+    key, title = "map", t("views.map.title")
+    count = len(points)
+    shown = min(count, MOST_POINTS)
+    if not count:
+        return base.nothing(key, title, t("views.none.points"))
+    xy = np.asarray(points[:shown], np.float32)
+    kinds = np.asarray(modalities[:shown])
+    figure = base.canvas(key, 520, top=34)
+    figure.update_layout(dragmode="lasso", clickmode="event+select")
+    marks = _points(figure, xy, kinds, colour, colour_name)
+    if pairs is not None and len(pairs):
+        marks += _lines(figure, xy, np.asarray(pairs)[(np.asarray(pairs) < shown).all(1)])
+    _rings(figure, xy, [s for s in selected if s < shown], placed)
+    figure.update_xaxes(showgrid=False, showticklabels=False, fixedrange=False, ticks="")
+    figure.update_yaxes(
+        showgrid=False, showticklabels=False, fixedrange=False, ticks="", scaleanchor="x", constrain="domain"
+    )
+    names = list(dict.fromkeys(kinds.tolist()))
+    facts = {
+        "count": f"{shown:,}", "total": f"{total or count:,}", "method": method, "widest": base.num(float(np.abs(xy).max())),
+        "modalities": t("views.list.comma").join(base.say(name) for name in names),
+    }  # fmt: skip
+    alt, finding = t("views.map.alt", **facts), t("views.map.finding", **facts)
+    if distances is not None and len(distances) and pairs is not None:
+        far = int(np.argmax(distances))
+        said = t(
+            "views.map.pairs", count=len(distances), value=base.num(float(distances[far])),
+            id=base.plain(str(ids[int(pairs[far][0])])), median=base.num(float(np.median(distances))),
+        )  # fmt: skip
+        alt, finding = base.join(alt, said), base.join(finding, said)
+    if placed is not None and placed.distance is not None:
+        finding = base.join(finding, t("views.map.placed", value=base.num(placed.distance)))
+    if (total or count) > shown:
+        note = t("views.showing", shown=f"{shown:,}", count=f"{total or count:,}")
+        finding = base.join(finding, note)
+        figure.add_annotation(
+            text=note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom", showarrow=False
+        )
+    table = pd.DataFrame({
+        t("views.axis.id"): [str(i) for i in ids[:shown]], t("views.axis.modality"): [base.say(k) for k in kinds],
+        "x": xy[:, 0], "y": xy[:, 1],
+    })  # fmt: skip
+    if colour is not None:
+        table[colour_name or t("views.axis.colour")] = np.asarray(colour[:shown])
+    return Picture(key, title, figure, alt, table, finding, t("views.map.shows"), t("views.map.hides"), tuple(marks))
+
+
+def _points(
+    figure: go.Figure, xy: np.ndarray, kinds: np.ndarray, colour: np.ndarray | None, colour_name: str
+) -> list[tuple[int, ...]]:
+    """One trace a modality, in its shape and colour; WebGL above a thousand points. -> rows by trace"""
+    draw = go.Scattergl if len(xy) > WEBGL_ABOVE else go.Scatter
+    size = 4 if len(xy) > 5_000 else 6 if len(xy) > WEBGL_ABOVE else 8
+    marks: list[tuple[int, ...]] = []
+    for order, kind in enumerate(dict.fromkeys(kinds.tolist())):
+        rows = np.flatnonzero(kinds == kind)
+        style: dict[str, object] = {
+            "symbol": base.SHAPES.get(kind, "circle"), "size": size, "opacity": 0.75,
+            "color": base.COLOURS.get(kind, base.CATEGORIES[order % 10]), "line": {"width": 0},
+        }  # fmt: skip
+        if colour is not None:
+            style |= {
+                "color": np.asarray(colour, np.float32)[rows], "colorscale": base.scale(base.SEQUENTIAL),
+                "cmin": float(np.nanmin(colour)), "cmax": float(np.nanmax(colour)), "showscale": order == 0,
+                "colorbar": base.bar(colour_name, ypad=6),
+            }  # fmt: skip
+        figure.add_trace(
+            draw(
+                x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=base.say(kind), marker=style,
+                hovertemplate=base.say(kind) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
+            )
+        )  # fmt: skip
+        marks.append(tuple(rows.tolist()))
+    return marks
+
+
+def _lines(figure: go.Figure, xy: np.ndarray, pairs: np.ndarray) -> list[tuple[int, ...]]:
+    """All pair lines as one trace with gaps."""
+    path = np.full((len(pairs), 3, 2), np.nan, np.float32)
+    path[:, :2] = xy[pairs]
+    path = path.reshape(-1, 2)
+    figure.add_trace(
+        go.Scatter(
+            x=path[:, 0], y=path[:, 1], mode="lines", name=t("views.map.lines"), hoverinfo="skip",
+            line={"color": base.INK, "width": 1},
+        )
+    )  # fmt: skip
+    return [()]
+
+
+def _rings(figure: go.Figure, xy: np.ndarray, selected: list[int], placed: Placed | None) -> None:
+    """Small traces over the big ones: rings on the selection, and the dropped sample with its halves joined."""
+    if selected:
+        figure.add_trace(
+            go.Scatter(
+                x=xy[selected, 0], y=xy[selected, 1], mode="markers", hoverinfo="skip", name=t("views.map.selected"),
+                marker={"symbol": "circle-open", "size": 16, "color": base.INK, "line": {"width": 2}},
+            )
+        )  # fmt: skip
+    if placed is not None:
+        figure.add_trace(
+            go.Scatter(
+                x=placed.points[:, 0].astype(np.float32), y=placed.points[:, 1].astype(np.float32),
+                mode="lines+markers", name=t("views.map.yours"), line={"color": base.INK, "width": 2},
+                text=[base.say(m) for m in placed.modalities], hovertemplate="%{text}<extra></extra>",
+                marker={"symbol": [base.SHAPES.get(m, "circle") for m in placed.modalities], "size": 15, "opacity": 1,
+                        "color": [base.COLOURS.get(m, base.INK) for m in placed.modalities],
+                        "line": {"width": 3, "color": base.INK}},
+            )
+        )  # fmt: skip
