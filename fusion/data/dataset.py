@@ -1,0 +1,73 @@
+"""What a data set is to the rest of the program: its samples, and what was wrong with the rows that are not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fusion.files import digest
+from fusion.types import FusionError, Sample
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples in their order, with ids that differ.
+
+    `key` is safe in a file name; `spec` is what `open_data` takes to open it again.
+    """
+
+    key: str
+    name: str
+    samples: tuple[Sample, ...]
+    problems: tuple[str, ...] = ()  # one sentence a row that was left out or changed
+    word: str = "yours"  # where its truth comes from: silver | illustrative | yours
+    root: Path | None = None  # folder that its pictures lie in
+    digest: str = ""  # sha256 of what it holds
+    notes: tuple[str, ...] = ()  # what a reader of its figures must know of the whole set
+    spec: str = ""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Row of each id."""
+        return {sample.id: row for row, sample in enumerate(self.samples)}
+
+    def get(self, id: str) -> Sample:
+        """The sample of an id. Raises FusionError when there is none."""
+        row = self.index.get(id)
+        if row is None:
+            raise FusionError(f'"{self.name}" has no sample "{id[:80]}"; its ids are like {_examples(self.samples)}.')
+        return self.samples[row]
+
+    def head(self, count: int) -> DataSet:
+        """Its first samples, all of them when there are fewer."""
+        return self._subset(range(len(self.samples))[: max(count, 0)], f"head {count}")
+
+    def split(self, name: str) -> DataSet:
+        """The samples of one split. Raises FusionError when there is none of that name."""
+        rows = [row for row, sample in enumerate(self.samples) if sample.split == name]
+        if not rows:
+            found = sorted({sample.split for sample in self.samples if sample.split})
+            have = f"it has {', '.join(found)}" if found else "it was never split"
+            raise FusionError(f'"{self.name}" has no split "{name}"; {have}.')
+        return self._subset(rows, f"split {name}")
+
+    def pick(self, count: int, seed: int = 0) -> DataSet:
+        """Some samples, chosen by the seed, in their order here."""
+        count = min(max(count, 0), len(self.samples))
+        rows = np.random.default_rng(seed).choice(len(self.samples), count, replace=False) if count else []
+        return self._subset(sorted(int(row) for row in rows), f"pick {count} {seed}")
+
+    def _subset(self, rows: range | list[int], how: str) -> DataSet:
+        samples = tuple(self.samples[row] for row in rows)
+        key = f"{self.key}-{how.replace(' ', '-')}"
+        return replace(self, key=key, samples=samples, digest=digest(self.digest, how))
+
+
+def _examples(samples: tuple[Sample, ...]) -> str:
+    return ", ".join(f'"{sample.id[:40]}"' for sample in samples[:2]) or "none, it is empty"
