@@ -1,8 +1,8 @@
 """Builds the sample photographs:  python tools/build_gallery.py --downloads DIR --out assets/data/gallery
 
-DIR holds scikit-image's wheel as `pip download --no-deps scikit-image==0.26.0` writes it for Python 3.11 on Linux x86-64;
-another checksum stops the build. Needs pillow. The twelve photographs are those of the package whose free licence is stated
-in its code. The captions are written by hand and stay.
+DIR holds scikit-image's wheel as `pip download --no-deps scikit-image==0.26.0` writes it for Python 3.11 on Linux
+x86-64; another checksum stops the build. Needs pillow. The twelve photographs are those of the package whose free
+licence is stated in its code. The captions are written by hand and stay.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def main() -> None:
     arguments = parser.parse_args()
     found = sorted(arguments.downloads.glob(WHEEL))
     if not found:
-        raise SystemExit(f"{WHEEL} is not in {arguments.downloads}; get it with: pip download --no-deps scikit-image==0.26.0")
+        raise SystemExit(
+            f"{WHEEL} is not in {arguments.downloads}; get it with: pip download --no-deps scikit-image==0.26.0"
+        )
     if hashlib.sha256(found[0].read_bytes()).hexdigest() != SHA256:
         raise SystemExit(f"{found[0].name} has another sha256 than {SHA256}; nothing was built.")
     arguments.out.mkdir(parents=True, exist_ok=True)

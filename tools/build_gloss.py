@@ -21,9 +21,8 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-
 from gloss_card import write_card
-from gloss_links import link, read_emoji
+from gloss_links import Emoji, link, read_emoji
 from gloss_pictures import Drawings, save
 from gloss_rows import as_record, country_rows, named_rows, split
 from gloss_tags import MASK, WORD, gazetteer, irregular_plurals
@@ -89,6 +88,23 @@ def counts(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
     return table
 
 
+def agreement(frame: pd.DataFrame) -> dict[str, float]:
+    """How far the silver tags agree with the read ones: precision, recall and F1 of whole spans with their kind."""
+    read = frame[frame["gold"] != ""]
+    pairs = [(json.loads(silver), json.loads(gold)) for silver, gold in zip(read["silver"], read["gold"], strict=True)]
+    right = sum(span in gold for silver, gold in pairs for span in silver)
+    given, true = sum(len(silver) for silver, _ in pairs), sum(len(gold) for _, gold in pairs)
+    precision, recall = right / max(given, 1), right / max(true, 1)
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    kinds = Counter(kind for _, gold in pairs for *_, kind in gold)
+    return {
+        "precision": round(precision, 4),
+        "recall": round(recall, 4),
+        "f1": round(f1, 4),
+        **{kind: kinds[kind] for kind in KINDS},
+    }
+
+
 def build(root: Path, out: Path, sources: dict[str, dict[str, str]]) -> dict[str, object]:
     """Writes the set to `out` from the unpacked packages; returns what meta.json says."""
     wordnet = root / "wordnet-base/usr/share/wordnet"
@@ -111,23 +127,26 @@ def build(root: Path, out: Path, sources: dict[str, dict[str, str]]) -> dict[str
         "protocol_definitions": int(frame["protocol"].sum()),
         "links": dict(sorted(Counter(verdict.values()).items())),
         "gold_sentences": int((frame["gold"] != "").sum()),
+        "silver_against_gold": agreement(frame),
         "names_in_gazetteer": len(names),
         "sources": {name: {k: v for k, v in row.items() if k != "get"} for name, row in sources.items()},
     }
 
 
-def draw(root: Path, out: Path, emoji: dict[str, object]) -> set[str]:
-    """Draws every picture once, drops those of an older build; returns the codes that have a second drawing."""
+def draw(root: Path, out: Path, emoji: dict[str, Emoji]) -> set[str]:
+    """Draws every picture once, aside, then changes the folders; returns the codes that have a second drawing."""
     drawings = Drawings(root)
     second = set()
-    for folder in ("images", "images2"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    for code, one in emoji.items():
-        save(drawings.first(one), out / f"images/{code}.png")
-        other = drawings.second(one)
-        if other is not None:
-            save(other, out / f"images2/{code}.png")
-            second.add(code)
+    with tempfile.TemporaryDirectory(prefix=".drawn.", dir=out) as aside:
+        for code, one in emoji.items():
+            save(drawings.first(one), Path(aside) / f"images/{code}.png")
+            other = drawings.second(one)
+            if other is not None:
+                save(other, Path(aside) / f"images2/{code}.png")
+                second.add(code)
+        for folder in ("images", "images2"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+            (Path(aside) / folder).rename(out / folder)
     return second
 
 
@@ -141,7 +160,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sources = unpack(arguments.downloads, Path(folder))
         meta = build(Path(folder), arguments.out, sources)
-    (arguments.out / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    aside = arguments.out / ".meta.json"
+    aside.write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(aside, arguments.out / "meta.json")
     write_card(arguments.out / "card.md", meta)
     print(json.dumps(meta["counts"], indent=1))
 

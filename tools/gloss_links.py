@@ -120,7 +120,7 @@ def read_emoji(root: Path) -> list[Emoji]:
 
 
 def link(emoji: list[Emoji], nouns: Nouns) -> list[Link]:
-    """Link A: each emoji whose name is a noun to one sense of it. A sense keeps its first emoji, so links are one to one."""
+    """Link A: each emoji whose name is a noun to one sense of it, and a sense to its first emoji."""
     taken: set[str] = set()
     links = []
     for one in emoji:

@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 
 import cairosvg
-from PIL import Image
-
 from gloss_links import VARIATION, Emoji
+from PIL import Image
 
 SIDE = 64  # pixels
 COLOURS = 64  # of the palette: about a third of the full file, and no difference that a 64-pixel emoji shows
@@ -31,7 +30,7 @@ def save(picture: Image.Image, path: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(handle, "wb") as stream:
         small.save(stream, "PNG", optimize=True)
-    os.chmod(name, 0o644)
+    Path(name).chmod(0o644)
     os.replace(name, path)
 
 

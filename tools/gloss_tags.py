@@ -1,8 +1,7 @@
 """Silver entity tags by a gazetteer that WordNet itself holds, the mask over a headword, and the word splitter's cut.
 
-Three sources of names, in this order: named instances, typed by what they are instances of; capitalised bodies that
-WordNet files as classes (NATO, Congress); and words for peoples, tongues and faiths (French, Germans), which CoNLL calls
-MISC.
+Three sources of names: named instances, typed by what they are instances of; capitalised bodies that WordNet files as
+classes (NATO, Congress); and words for peoples, tongues and faiths (French, Germans), which CoNLL calls MISC.
 """
 
 import re

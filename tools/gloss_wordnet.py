@@ -10,8 +10,7 @@ from pathlib import Path
 
 MIN_WORDS = 3  # a sentence shorter than this says too little to match or to tag
 
-# Each entity type and the synsets (first sense of the form, lexicographer file) that mean it. Without "dry land" Africa and
-# Europe would be MISC, since they are lands and no regions to WordNet.
+# Each entity type and the synsets (form, lexicographer file) that mean it.
 ANCHORS = {
     "PER": (("person", 3), ("spiritual being", 18)),
     "LOC": (

@@ -1,7 +1,7 @@
-"""The gloss pictures: WordNet glosses with silver entity tags, each with the picture of its headword or a country's flag.
+"""The gloss pictures: WordNet glosses with silver entity tags, each with a picture of its headword or a country's flag.
 
-How the set was made, its counts and its warnings are in assets/data/gloss/card.md. Tags are *silver*: made by a rule. The
-sentences with read tags ("gold", read once, one reader) are in the test split.
+How the set was made, its counts and its warnings are in assets/data/gloss/card.md. Tags are *silver*: made by a rule.
+The sentences with read tags ("gold", read once, one reader) are in the test split.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTED = ("part", "kind", "emoji", "name", "group", "subgroup", "synset", "headwo
 
 @functools.cache
 def frame() -> pd.DataFrame:
-    """Every row, struck links as well; columns as in card.md, spans as JSON. One table for all: copy before changing."""
+    """Every row, struck links as well; spans as JSON. All callers share one table: copy before changing."""
     import pandas as pd  # slow to import, and the models don't need it
 
     return pd.read_parquet(FOLDER / "items.parquet")
@@ -56,7 +56,7 @@ def load(split: str | None = None, *, tags: str = "silver") -> list[Sample]:
 
 
 def protocol() -> list[Sample]:
-    """All definitions of part `picture`, struck or not, for the five-fold matching protocol; the fold is in the note."""
+    """All definitions of part `picture`, struck or not, for five-fold matching; the fold is in the note."""
     table = frame()
     return [sample(row, "silver") for row in table[table["protocol"]].to_dict("records")]
 
