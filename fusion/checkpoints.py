@@ -10,9 +10,8 @@ import dataclasses
 import functools
 import json
 import os
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,9 +212,9 @@ def save(
     card: str,
     origin: Mapping[str, Any],
     half: bool = False,
-    carry: Mapping[str, Path] | None = None,
+    fill: Callable[[Path], None] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint folder at once (aside, then renamed). `half` stores float16; `carry` copies sub-folders in."""
+    """Write a checkpoint folder at once (aside, then renamed). `half` stores float16; `fill` adds files to it."""
     config = {
         "format": FORMAT,
         "model": model.card.key,
@@ -235,7 +234,7 @@ def save(
         (aside / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (aside / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (aside / "card.md").write_text(card, encoding="utf-8")
-        for name, source in (carry or {}).items():
-            shutil.copytree(source, aside / name)
+        if fill is not None:
+            fill(aside)
         aside.chmod(0o755)
     return read(folder)

@@ -222,9 +222,12 @@ def adopt(options: argparse.Namespace) -> int:
     from fusion import adopt as adopting
     from fusion.files import home
 
-    source = Path(options.folder).expanduser()
+    source = Path(options.folder).expanduser().resolve()  # "." has a name then
     destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.name
-    made = adopting.adopt(source, destination, **({"vocabulary": Path(options.vocab)} if options.vocab else {}))
+    vocabulary = Path(options.vocab).expanduser() if options.vocab else None
+    made = adopting.adopt(source, destination, vocabulary=vocabulary)
+    for line in made.origin["dropped"]:
+        _say(f"Left out: {line}")
     if options.json:
         _print({"name": made.name, "model": made.model, "origin": dict(made.origin)})
     else:
