@@ -10,7 +10,8 @@ Stability of Numerical Algorithms, ch. 3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor
@@ -52,6 +53,11 @@ def unit(vectors: Vectors, what: str = "vectors") -> Array:
     return rows
 
 
+def squares(vectors: Array) -> Array:
+    """Squared length of each row, summed in float64. (N, D) -> (N,)"""
+    return np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64, casting="same_kind")
+
+
 def blocks(rows: int, columns: int, chunk: int | None = None) -> Iterator[slice]:
     """Slices that cover `rows`, each of at most `chunk` rows or of BLOCK scores against `columns`."""
     step = max(1, chunk if chunk is not None else BLOCK // max(columns, 1))
@@ -68,27 +74,37 @@ def together(queries: Vectors, keys: Vectors) -> tuple[Array, Array]:
 
 
 class Scores:
-    """Scores q.k + bias of queries (Q, D) and keys (K, D) in blocks, with what each precision can't tell apart.
+    """How near queries (Q, D) and keys (K, D) are, higher is nearer, in blocks and pair by pair.
 
-    A score is cosine for unit rows, and minus half the squared distance, up to a term of the query, for
-    bias = -|k|^2 / 2.
+    "cosine": q.k / |q| |k|, 0 for a row of zeros. "distance": q.k - |k|^2 / 2 around the middle of the keys, which
+    falls as the straight distance rises. `margin` (Q,) is what float32 may be off by, `tolerance` (Q,) float64.
     """
 
-    def __init__(self, queries: Array, keys: Array, bias: Array | None = None) -> None:
-        self.queries, self.keys = queries.astype(np.float64, copy=False), keys.astype(np.float64, copy=False)
-        self.bias = np.zeros(len(keys)) if bias is None else bias  # (K,) float64
-        self.fast = queries.astype(np.float32, copy=False), keys.astype(np.float32, copy=False)
-        lengths = np.linalg.norm(self.queries, axis=1)  # (Q,)
-        scale = lengths * np.linalg.norm(self.keys, axis=1).max() + np.abs(self.bias).max()
-        terms = keys.shape[1] + 4  # D products, rounding both factors, adding the bias
-        self.margin = terms * np.finfo(np.float32).eps * scale  # (Q,), float32 is no further off than this
-        self.tolerance = np.maximum(terms * np.finfo(np.float64).eps * scale, 1e-300)  # (Q,), the same for float64
+    def __init__(self, queries: Array, keys: Array, kind: Literal["cosine", "distance"]) -> None:
+        self.queries, self.keys, self.kind = queries, keys, kind
+        self.middle = np.zeros(keys.shape[1], dtype=np.float32)
+        if kind == "distance":  # far from zero, squares would swallow the differences
+            self.middle = keys.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self.scale_q, self.scale_k = np.ones(len(queries)), np.ones(len(keys))
+            self.fast = tuple((A - self.middle).astype(np.float32, copy=False) for A in (queries, keys))
+            lengths = [np.sqrt(squares(A)) for A in self.fast]
+            self.bias = (-0.5 * lengths[1] ** 2).astype(np.float32)  # (K,)
+            scale = lengths[0] * lengths[1].max() + 0.5 * lengths[1].max() ** 2
+        else:
+            self.scale_q, self.scale_k = (_inverse(np.sqrt(squares(A))) for A in (queries, keys))
+            pairs = ((queries, self.scale_q), (keys, self.scale_k))
+            self.fast = tuple((A * by.astype(A.dtype)[:, None]).astype(np.float32, copy=False) for A, by in pairs)
+            self.bias = np.zeros(len(keys), dtype=np.float32)
+            scale = np.ones(len(queries))
+        terms = keys.shape[1] + 8  # D products, rounding both factors twice, the bias
+        self.margin = 2 * terms * float(np.finfo(np.float32).eps) * scale
+        self.tolerance = np.maximum(terms * float(np.finfo(np.float64).eps) * scale, 1e-300)
 
     def block(self, part: slice) -> Array:
         """Scores of some queries against all keys, float32. -> (q, K)"""
-        Q, K = self.fast
-        scores = Q[part] @ K.T
-        scores += self.bias.astype(np.float32)
+        scores = self.fast[0][part] @ self.fast[1].T
+        if self.kind == "distance":
+            scores += self.bias
         return scores
 
     def pairs(self, rows: Array, columns: Array) -> Array:
@@ -96,8 +112,17 @@ class Scores:
         scores = np.empty(len(rows))
         for part in blocks(len(rows), 1, max(1, _PAIRS // self.keys.shape[1])):
             i, j = rows[part], columns[part]
-            scores[part] = np.einsum("pd,pd->p", self.queries[i], self.keys[j]) + self.bias[j]
+            q, k = (A.astype(np.float64) - self.middle for A in (self.queries[i], self.keys[j]))
+            scores[part] = np.einsum("pd,pd->p", q, k) * self.scale_q[i] * self.scale_k[j]
+            if self.kind == "distance":
+                scores[part] -= 0.5 * np.einsum("pd,pd->p", k, k)
         return scores
+
+    @functools.cached_property
+    def _wide(self) -> tuple[Array, Array]:
+        """The keys as float64, ready to be multiplied, and what is taken from their scores. -> (K, D), (K,)"""
+        K = (self.keys.astype(np.float64) - self.middle) * self.scale_k[:, None]
+        return K, 0.5 * squares(K) if self.kind == "distance" else np.zeros(len(K))
 
     def exact(self, part: slice, rows: Array, columns: Array) -> Array:
         """`pairs` for rows (P,) counted from the start of `part`, by whole blocks when P is a good share of them."""
@@ -106,9 +131,16 @@ class Scores:
         scores = np.empty(len(rows))  # many equal vectors: one product of matrices is cheaper than many pairs
         for inner in blocks(part.stop - part.start, len(self.keys) * 2):
             low, high = np.searchsorted(rows, (inner.start, inner.stop))
-            whole = self.queries[part][inner] @ self.keys.T + self.bias
+            few = slice(part.start + inner.start, part.start + inner.stop)
+            keys, less = self._wide
+            Q = (self.queries[few].astype(np.float64) - self.middle) * self.scale_q[few, None]
+            whole = Q @ keys.T - less  # (q, K)
             scores[low:high] = whole[rows[low:high] - inner.start, columns[low:high]]
         return scores
+
+
+def _inverse(lengths: Array) -> Array:
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def top(scores: Scores, k: int, skip: Array | None = None, chunk: int | None = None) -> tuple[Array, Array]:
@@ -150,12 +182,9 @@ def nearest(
     Raises FusionError when the widths differ or a number isn't finite.
     """
     Q, K = together(queries, keys)
-    middle = K.mean(axis=0, dtype=np.float64)  # far from zero, squares would swallow the differences
-    Q, K = Q - middle, K - middle
-    scores = Scores(Q, K, bias=-0.5 * np.einsum("kd,kd->k", K, K))
-    index, _ = top(scores, k, skip, chunk)
+    index, _ = top(Scores(Q, K, "distance"), k, skip, chunk)
     distance = np.empty(index.shape)
     for part in blocks(len(Q), 1, max(1, _PAIRS // (K.shape[1] * max(index.shape[1], 1)))):
-        apart = Q[part][:, None, :] - K[index[part]]  # (q, k, D)
+        apart = Q[part].astype(np.float64)[:, None, :] - K[index[part]]  # (q, k, D)
         distance[part] = np.sqrt(np.einsum("qkd,qkd->qk", apart, apart))
     return index, distance

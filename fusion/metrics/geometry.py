@@ -123,7 +123,7 @@ def mutual_neighbours(x: Vectors, y: Vectors, k: int = 10) -> tuple[float, float
     X, Y = _pairs(x, y, 2, same_width=False)
     k = min(k, len(X) - 1)
     own = np.arange(len(X))
-    in_x, in_y = (top(Scores(A, A), k, skip=own)[0] for A in (unit(X), unit(Y)))  # (N, k)
+    in_x, in_y = (top(Scores(A, A, "cosine"), k, skip=own)[0] for A in (X, Y))  # (N, k)
     shared = (in_x[:, :, None] == in_y[:, None, :]).sum(axis=(1, 2))  # (N,)
     return float(shared.mean() / k), k / (len(X) - 1)
 

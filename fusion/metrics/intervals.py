@@ -156,4 +156,5 @@ def wilson(hits: int, total: int, level: float = 0.95) -> Interval:
     p, z = hits / total, NormalDist().inv_cdf(0.5 + level / 2)
     middle = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z * np.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return Interval(p, max(0.0, float(middle - half)), min(1.0, float(middle + half)), level)
+    low = float(middle - half) if hits else 0.0  # exactly, where rounding would leave a trace
+    return Interval(p, low, float(middle + half) if hits < total else 1.0, level)

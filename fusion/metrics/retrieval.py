@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.neighbours import Scores, blocks, matrix, together, top, unit
+from fusion.neighbours import Scores, blocks, matrix, together, top
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def ranks(
     for rows in _members(groups, len(Q)):
         own = partner[rows]
         if groups is None:
-            result[rows] = _ranks(Scores(unit(Q), unit(K)), own, chunk)
+            result[rows] = _ranks(Scores(Q, K, "cosine"), own, chunk)
         else:
             candidates, place = np.unique(own, return_inverse=True)
-            result[rows] = _ranks(Scores(unit(Q[rows]), unit(K[candidates])), place, chunk)
+            result[rows] = _ranks(Scores(Q[rows], K[candidates], "cosine"), place, chunk)
     return result
 
 
@@ -153,7 +153,7 @@ def top_k(query: Vectors, keys: Vectors, k: int, chunk: int | None = None) -> tu
     """
     single = query.ndim == 1
     Q, K = together(query[None] if single else query, keys)
-    index, score = top(Scores(unit(Q), unit(K)), k, chunk=chunk)
+    index, score = top(Scores(Q, K, "cosine"), k, chunk=chunk)
     return (index[0], score[0]) if single else (index, score)
 
 

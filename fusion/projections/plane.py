@@ -40,22 +40,29 @@ def fit_umap(vectors: Array, settings: UmapSettings, seed: int) -> tuple[Array, 
     """
     if len(vectors) < LEAST:
         raise FusionError(f"UMAP needs at least {LEAST} vectors and {len(vectors)} came; look at the PCA map instead.")
+    fitted = np.arange(len(vectors))
+    if len(vectors) > settings.fitted:
+        fitted = np.sort(np.random.default_rng(seed).choice(len(vectors), settings.fitted, replace=False))
+    X = vectors[fitted]
+    k = min(settings.neighbours, len(X) - 1)
+    index, distance = nearest(X, X, k - 1, skip=np.arange(len(X)))  # exact, and spares half a minute of compilation
+    index = np.hstack([np.arange(len(X))[:, None], index])  # UMAP counts a row among its own neighbours
+    distance = np.hstack([np.zeros((len(X), 1)), distance]).astype(np.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside its own dependencies, nothing about our data
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # says that `transform` can't be used
         from umap import UMAP  # seconds, and hundreds of megabytes
 
-        fitted = np.arange(len(vectors))
-        if len(vectors) > settings.fitted:
-            fitted = np.sort(np.random.default_rng(seed).choice(len(vectors), settings.fitted, replace=False))
         model = UMAP(
             n_components=2,
-            n_neighbors=min(settings.neighbours, len(fitted) - 1),
+            n_neighbors=k,
             min_dist=settings.min_dist,
             random_state=seed,
             n_jobs=1,
-            init="spectral" if len(fitted) > 2 * settings.neighbours else "random",  # spectral needs more rows
+            precomputed_knn=(index, distance),
+            init="spectral" if len(X) > 2 * settings.neighbours else "random",  # spectral needs more rows
         )
-        found = np.asarray(model.fit_transform(vectors[fitted]), dtype=np.float32)
+        found = np.asarray(model.fit_transform(X), dtype=np.float32)
     points = np.empty((len(vectors), 2), dtype=np.float32)
     points[fitted] = found
     rest = np.setdiff1d(np.arange(len(vectors)), fitted)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 METHODS = ("pca", "umap")
 _FORMAT = "1"  # of the stored file and of what this code computes
 _LIBRARIES = {"pca": ("numpy",), "umap": ("numpy", "umap-learn", "pynndescent", "numba", "scipy")}
-_PROBES = 256  # fitted rows whose own neighbour distances say how far is far
+_PROBES = 128  # fitted rows whose own neighbour distances say how far is far
 _KEPT = 200  # maps kept on disk, some 200 kB each
 
 
@@ -158,7 +158,7 @@ def save(projection: Projection) -> Path:
     rest = json.dumps({name: value for name, value in told.items() if name not in arrays})
     path = path_of(projection.digest)
     with atomic_file(path) as aside, aside.open("wb") as stream:
-        np.savez(stream, told=np.frombuffer(rest.encode(), dtype=np.uint8), **arrays)
+        np.savez(stream, allow_pickle=False, told=np.frombuffer(rest.encode(), dtype=np.uint8), **arrays)
     maps = sorted(folder().glob("*.npz"), key=lambda file: file.stat().st_mtime)
     for old in maps[:-_KEPT]:
         old.unlink(missing_ok=True)
@@ -168,10 +168,10 @@ def save(projection: Projection) -> Path:
 def cached(key: str) -> Projection | None:
     """The map of that digest when it was made before, else None; a file that can't be read counts as not there."""
     try:
-        with np.load(path_of(key), allow_pickle=False) as stored:
+        with path_of(key).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files if name != "told"}
             told = json.loads(stored["told"].tobytes())
         told |= {"groups": tuple(told["groups"]), "explained": tuple(told["explained"]) if told["explained"] else None}
         return Projection(**told, **arrays)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
