@@ -52,13 +52,13 @@ def load(split: str | None = None, *, tags: str = "silver") -> list[Sample]:
     chosen = table["link_ok"] & (table[tags] != "")
     if split is not None:
         chosen &= table["split"] == split
-    return [sample(row, tags) for row in table[chosen].to_dict("records")]
+    return [sample(row, tags) for row in table.loc[chosen].to_dict(orient="records")]
 
 
 def protocol() -> list[Sample]:
     """All definitions of part `picture`, struck or not, for five-fold matching; the fold is in the note."""
     table = frame()
-    return [sample(row, "silver") for row in table[table["protocol"]].to_dict("records")]
+    return [sample(row, "silver") for row in table.loc[table["protocol"]].to_dict(orient="records")]
 
 
 def sample(row: dict[Any, Any], tags: str = "silver") -> Sample:
