@@ -173,7 +173,7 @@ def _bert_config(head: Foreign, config: Config, bert: Mapping[str, Any]) -> Bert
     return BertConfig(
         vocab_size=head.agreed(f"{at}word_embeddings.weight", 0, bert, "vocab_size"),
         hidden_size=config.text_width,
-        num_hidden_layers=min(whole(bert, "num_hidden_layers") or found, 2 * found),  # far more is nonsense
+        num_hidden_layers=min(whole(bert, "num_hidden_layers") or found, max(found, 200)),  # more is nonsense
         num_attention_heads=config.heads,
         intermediate_size=head.agreed(f"{LAYERS}0.intermediate.dense.weight", 0, bert, "intermediate_size"),
         max_position_embeddings=head.agreed(f"{at}position_embeddings.weight", 0, bert, "max_position_embeddings"),
