@@ -82,6 +82,7 @@ class Pieces:
     def __init__(self, tokenizer: Tokenizer, *, pad_id: int, languages: tuple[str, ...] = ()) -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # a person who writes [SEP] gets its letters, not the mark
         self.tokenizer = tokenizer
         self.pad_id = pad_id
         self.marks = tokenizer.num_special_tokens_to_add(is_pair=False)
@@ -148,7 +149,7 @@ class Pieces:
 def word_spans(text: str | Text) -> list[tuple[int, int]]:
     """Start and end of each word: the words that came with the text, in order, else those of the splitter."""
     raw = text.raw if isinstance(text, Text) else text
-    given: Sequence[str] = getattr(text, "words", ()) or ()
+    given = text.words if isinstance(text, Text) else ()
     if not given:
         return split_words(raw)
     spans, at = [], 0
