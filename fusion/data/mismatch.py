@@ -59,8 +59,8 @@ def _donors(
     if len(able) < count:
         where = f' of the same "{within}"' if within else ""
         raise FusionError(
-            f'{count} pictures of "{name}" were to be exchanged, but only {len(able)} pairs have another picture{where} '
-            "to exchange with; give a lower rate."
+            f'{count} pictures of "{name}" were to be exchanged, but only {len(able)} pairs have another picture'
+            f"{where} to exchange with; give a lower rate."
         )
     chosen = set(random.choice(np.sort(able), count, replace=False).tolist())
     donor: dict[int, int] = {}
@@ -76,8 +76,8 @@ def _donors(
 def _deranged(rows: list[int], picture: dict[int, int], random: np.random.Generator) -> list[int]:
     """For each row, in order, another row: a permutation in which no picture meets itself if there is one.
 
-    Rows of one picture stand together on a ring, the pictures in a random order; each row takes what lies as many places
-    on as the most frequent picture has rows.
+    Rows of one picture stand together on a ring, the pictures in a random order; each row takes what lies as many
+    places on as the most frequent picture has rows.
     """
     if not rows:
         return []

@@ -1,0 +1,235 @@
+"""Long work as child processes: a page starts a command line, polls its folder, and may stop it.
+
+A job lives in home()/jobs/<key>: status.json (which process it is, written when it starts), log (what it printed),
+progress.jsonl (one line a report) and end.json (how it ended, written by the job itself). A process is known by its id
+and the time it began, so that an id used again by another program is never taken for ours. Jobs outlive a closed tab
+and a restarted server; one that was killed without a word is found by its missing process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fusion.files import ROOT, atomic_file, digest, home
+from fusion.processes import born
+
+VARIABLE = "FUSION_JOB"  # names the folder of a job to its own process
+EVERY = 0.2  # seconds between two reports that are kept
+GRACE = 10.0  # seconds that a stopped job has to put its things in order before it is killed
+TAIL = 16384  # bytes at the end of a log or of the reports that are looked at
+STOPPED = 130  # exit status of a command line that was interrupted
+_CHILDREN: dict[str, subprocess.Popen[bytes]] = {}  # of this process, to be waited for when they end
+_reported = 0.0  # when this process last reported
+
+
+@dataclass(frozen=True)
+class Job:
+    """A running job."""
+
+    key: str
+    folder: Path
+    pid: int
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How a job stands. done of total steps, 0 of 0 before its first report; seconds_left None when not known."""
+
+    key: str
+    state: Literal["running", "done", "failed", "stopped"]
+    done: int
+    total: int
+    seconds_left: float | None
+    message: str  # what it does now, or its last words
+    seconds: float  # since it began, until it ended
+
+
+def start(arguments: Sequence[str], key: str) -> Job:
+    """Run `python -m fusion ARGUMENTS` as a child; the running one when this key runs already."""
+    folder = _folder(key)
+    with _alone(folder):
+        told = _read(folder / "status.json")
+        if told is not None and _alive(told) and _read(folder / "end.json") is None:
+            return Job(key, folder, told["pid"])
+        before = _CHILDREN.pop(str(folder), None)
+        if before is not None:
+            before.wait()  # it has ended, or is about to
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        with (folder / "log").open("wb") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "fusion.jobs", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)},
+                start_new_session=True,  # Ctrl-C at the server is not meant for it
+            )
+        _CHILDREN[str(folder)] = child
+        about = {
+            "key": key,
+            "arguments": list(arguments),
+            "pid": child.pid,
+            "born": born(child.pid),
+            "time": time.time(),
+        }
+        _write(folder / "status.json", about)
+        return Job(key, folder, child.pid)
+
+
+def status(key: str) -> JobStatus | None:
+    """How the job of a key stands, None when there was none."""
+    folder = _folder(key)
+    told = _read(folder / "status.json")
+    if told is None:
+        return None
+    alive = _alive(told)  # before the end is read: a job writes its end first
+    end = _read(folder / "end.json")
+    asked = folder / "stop"
+    if alive and end is None and asked.exists() and time.time() - asked.stat().st_mtime > GRACE:
+        _signal(told, signal.SIGKILL)
+    done, total, message, left = _progress(folder / "progress.jsonl")
+    if end is None and alive:
+        return JobStatus(key, "running", done, total, left, message, time.time() - told["time"])
+    if end is None:
+        last = max(path.stat().st_mtime for path in folder.iterdir())
+        words = log(key, 1) or "The job ended without a word; it may have run out of memory, or have been killed."
+        end = {"state": "stopped" if asked.exists() else "failed", "message": words, "time": last}
+    words = message if end["state"] == "done" else end.get("message") or log(key, 1)
+    return JobStatus(key, end["state"], done, total, None, words, max(end["time"] - told["time"], 0.0))
+
+
+def stop(key: str) -> None:
+    """Ask a job to end, so that what it saved stays; one that doesn't within 10 s is killed by a later `status`."""
+    folder = _folder(key)
+    told = _read(folder / "status.json")
+    if told is not None and _alive(told) and _read(folder / "end.json") is None:
+        (folder / "stop").touch()
+        _signal(told, signal.SIGTERM)
+
+
+def log(key: str, lines: int = 20) -> str:
+    """The last lines that a job printed, of a progress bar its last state."""
+    path = _folder(key) / "log"
+    text = _tail(path).decode("utf-8", "replace") if path.exists() else ""
+    found = [line.rstrip() for line in re.split("[\r\n]+", text) if line.strip()]
+    return "\n".join(line[:500] for line in found[-lines:])
+
+
+def report(done: int, total: int, message: str = "") -> None:
+    """Say how far this process is; does nothing unless it runs as a job. At most five lines a second are kept."""
+    global _reported
+    now = time.time()
+    if VARIABLE not in os.environ or (now - _reported < EVERY and done < total):
+        return
+    _reported = now
+    line = json.dumps({"time": now, "done": done, "total": total, "message": message})
+    with (Path(os.environ[VARIABLE]) / "progress.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """What the child does: the command line, and then one file that says how it ended."""
+    folder = Path(os.environ[VARIABLE])
+    state = "failed"
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    sys.argv[1:] = arguments
+    try:
+        runpy.run_module("fusion", run_name="__main__", alter_sys=True)
+        state = "done"
+    except SystemExit as leave:
+        state = "done" if leave.code in (0, None) else "stopped" if leave.code == STOPPED else "failed"
+        raise
+    except KeyboardInterrupt:
+        state = "stopped"
+        raise SystemExit(STOPPED) from None
+    finally:
+        sys.stdout.flush()
+        if folder.exists():  # not swept away meanwhile
+            _write(folder / "end.json", {"state": state, "time": time.time()})
+
+
+def _folder(key: str) -> Path:
+    """The folder of a key; a key that is no file name gets one."""
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", key)
+    name = key if plain else f"{re.sub(r'[^A-Za-z0-9_-]+', '-', key)[:40].strip('-')}-{digest(key)[:12]}"
+    return home() / "jobs" / name
+
+
+def _progress(path: Path) -> tuple[int, int, str, float | None]:
+    """(done, total, message, seconds left) from the reports of the last while."""
+    lines = _tail(path).split(b"\n")[:-1] if path.exists() else []  # what follows the last line end is half written
+    if len(lines) > 1 and path.stat().st_size > TAIL:
+        lines = lines[1:]
+    if not lines:
+        return 0, 0, "", None
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    left = None
+    steps, passed = last["done"] - first["done"], last["time"] - first["time"]
+    if steps > 0 and passed > 0:
+        left = max(0.0, (last["total"] - last["done"]) * passed / steps - (time.time() - last["time"]))
+    return last["done"], last["total"], last["message"], left
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - TAIL, 0))
+        return stream.read()
+
+
+def _read(path: Path) -> dict[str, Any] | None:  # Any: what this module itself wrote as JSON
+    with suppress(FileNotFoundError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    with atomic_file(path) as aside:
+        aside.write_text(json.dumps(value) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One start of a key at a time, over threads and processes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _alive(told: dict[str, Any]) -> bool:
+    child = _CHILDREN.get(str(_folder(told["key"])))
+    if child is not None and child.pid == told["pid"] and child.poll() is not None:
+        return False
+    return bool(told["born"]) and born(told["pid"]) == told["born"]
+
+
+def _signal(told: dict[str, Any], number: int) -> None:
+    """Signal a job and what it started; nothing when its process is gone."""
+    if _alive(told):
+        with suppress(ProcessLookupError):
+            os.killpg(told["pid"], number)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])
