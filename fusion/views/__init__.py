@@ -11,10 +11,20 @@ import inspect
 from typing import TYPE_CHECKING, Protocol
 
 from fusion.signals import (
-    Attention, Effects, Embedding, Gate, Marginals, Match, ModalityWeights, Norms, Parts, Transitions,
-)  # fmt: skip
+    Attention,
+    Effects,
+    Embedding,
+    Gate,
+    Marginals,
+    Match,
+    ModalityWeights,
+    Norms,
+    Parts,
+    Transitions,
+)
 from fusion.views import attention, embedding, gate, heads, match, parts, strips, tags
-from fusion.views.base import Picture, say
+from fusion.views.base import Picture
+from fusion.views.speech import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

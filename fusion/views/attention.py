@@ -1,4 +1,4 @@
-"""Attention of one signal: words against everything, one word over the regions of a picture, one region over the words."""
+"""Attention of one signal: words against everything, one word over a picture's regions, one region over the words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.palette import CHOSEN, COLOURS, INK, SEQUENTIAL, scale
+from fusion.views.rows import Grid, Rows, grid_of, rows_of
+from fusion.views.sheet import LINES, Sheet, bar, heat
+from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, percent, plain
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 # Cividis once more, thinner where it is bright: weak regions are veiled, strong ones let the picture through.
 VEIL = tuple(
-    f"rgba({int(c[1:3], 16)},{int(c[3:5], 16)},{int(c[5:7], 16)},{0.78 - 0.4 * i / 9:.2f})"
-    for i, c in enumerate(base.SEQUENTIAL)
+    f"rgba({int(c[1:3], 16)},{int(c[3:5], 16)},{int(c[5:7], 16)},{0.72 - 0.4 * i / 9:.2f})"
+    for i, c in enumerate(SEQUENTIAL)
 )
 
 
@@ -32,7 +35,7 @@ def head_name(head: int | None) -> str:
     return t("views.head.mean") if head is None else t("views.head.one", head=head + 1)
 
 
-def merged(signal: Attention, trace: Trace, head: int | None) -> tuple[base.Rows, base.Rows, np.ndarray, np.ndarray]:
+def merged(signal: Attention, trace: Trace, head: int | None) -> tuple[Rows, Rows, np.ndarray, np.ndarray]:
     """Attention between words or regions instead of pieces.
 
     The pieces of an asking word are averaged; what goes to the pieces of an answering word is added up, so that each
@@ -40,13 +43,18 @@ def merged(signal: Attention, trace: Trace, head: int | None) -> tuple[base.Rows
     """
     weights = base.array(signal.value)
     weights = weights.mean(0) if head is None else weights[head]
-    asking = base.rows_of(trace, signal.queries, base.flags(signal.query_mask))
+    asking = rows_of(trace, signal.queries, base.flags(signal.query_mask))
     keys = base.flags(signal.key_mask)
-    answering = base.rows_of(trace, signal.keys, keys)
+    answering = rows_of(trace, signal.keys, keys)
     by_word = asking.mean(weights)  # (G, K)
     to_word = answering.total(by_word.T).T  # (G, K')
     marks = by_word[:, keys].sum(1) - to_word.sum(1)
     return asking, answering, to_word, np.maximum(marks, 0)
+
+
+def answer_names(grid: Grid | None, answering: Rows) -> list[str]:
+    """What is looked at, in words: places of a picture, or words of a text."""
+    return grid.names() if grid is not None and len(grid.steps) == len(answering) else answering.plain()
 
 
 def matrix(
@@ -59,51 +67,43 @@ def matrix(
     asking, answering, weights, marks = merged(signal, trace, head)
     if not len(asking) or not len(answering):
         return base.nothing(key, title, t("views.none.words"), signal)
-    grid = base.grid_of(trace, signal.keys, base.flags(signal.key_mask))
-    names = grid.names() if grid is not None and len(grid.steps) == len(answering) else answering.plain()
+    grid = grid_of(trace, signal.keys, base.flags(signal.key_mask))
+    names = answer_names(grid, answering)
     rows, columns = asking.head(base.MOST_CELLS), min(len(answering), base.MOST_CELLS)
     shown = weights[: len(rows), :columns].astype(np.float32)
-    across = base.distinct([base.clean(name, 24 if grid else 12) for name in names[:columns]])
-    down = rows.labels(14)
-    figure = base.canvas(key, 110 + max(14, 22 if len(rows) <= 30 else 14) * len(rows) + (30 if grid is None else 0))
-    figure.add_trace(
-        go.Heatmap(
-            z=shown, x=across, y=down, colorscale=base.scale(base.SEQUENTIAL), zmin=0, zmax=float(shown.max()) or 1,
-            colorbar=base.bar(t("views.axis.attention"), ypad=44 if grid is not None else 66),
-            hovertemplate="%{y} → %{x}<br>%{z:.3f}<extra></extra>", xgap=0, ygap=1,
-        )
+    across = distinct([clean(name, 24 if grid else 12) for name in names[:columns]])
+    sheet = heat(key, len(rows), longest=0 if grid else min(12, max(map(len, across))), extra=16 if grid else 0)
+    sheet.add(
+        "heatmap", z=shown, x=across, y=rows.labels(14), colorscale=scale(SEQUENTIAL), zmin=0,
+        zmax=float(shown.max()) or 1, colorbar=bar(t("views.axis.attention")), ygap=1,
+        hovertemplate="%{y} → %{x}<br>%{z:.3f}<extra></extra>",
     )  # fmt: skip
-    if word is not None and (at := rows.place(word)) is not None:
-        figure.add_shape(
-            type="rect", x0=-0.5, x1=columns - 0.5, y0=at - 0.5, y1=at + 0.5, line={"color": "#D55E00", "width": 2}
-        )
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1, ticks="")
-    figure.update_xaxes(type="category", showgrid=False, ticks="")
-    if grid is not None:
-        starts = [i for i in range(columns) if grid.column[i] == 0]
-        figure.update_xaxes(
-            tickvals=[across[i] for i in starts], ticktext=[str(grid.row[i] + 1) for i in starts],
-            title={"text": t("views.axis.row"), "standoff": 4},
-        )  # fmt: skip
+    if (at := rows.place(word)) is not None:
+        sheet.frame((-0.5, columns - 0.5), (at - 0.5, at + 0.5))
+    if grid is None:
+        sheet.set(xaxis={"tickangle": -60, "tickmode": "linear", "dtick": 1})
     else:
-        figure.update_xaxes(tickangle=-60, tickmode="linear", dtick=1)
+        starts = [i for i in range(columns) if grid.column[i] == 0]
+        ticks = {"tickvals": [across[i] for i in starts], "ticktext": [str(grid.row[i] + 1) for i in starts]}
+        sheet.set(xaxis={**ticks, "tickangle": 0, "title": {"text": t("views.axis.row"), "standoff": 4}})
     flat = int(np.argmax(weights))
     q, k = divmod(flat, weights.shape[1])
     facts = {
-        "queries": len(asking), "keys": len(answering), "value": base.num(float(weights[q, k])), "head": head_name(head),
-        "word": base.plain(asking.names[q]), "place": names[k], "marks": base.percent(float(marks.mean())),
+        "queries": len(asking), "keys": len(answering), "value": num(float(weights[q, k])), "head": head_name(head),
+        "word": plain(asking.names[q]), "place": names[k] if grid else t("views.quoted", word=names[k]),
+        "marks": percent(float(marks.mean())),
     }  # fmt: skip
-    table = pd.DataFrame(weights, columns=base.distinct(names))
+    table = pd.DataFrame(weights, columns=distinct(names))
     table.insert(0, t("views.axis.word"), asking.plain())
     if marks.max() > 1e-4:
         table[t("views.axis.marks")] = marks
     finding = t("views.matrix.finding", **facts)
     if marks.max() > 1e-4:
-        finding = base.join(finding, t("views.matrix.marks", **facts))
-    note = base.limit_note(min(len(rows), columns), max(len(asking), len(answering)))
+        finding = join(finding, t("views.matrix.marks", **facts))
+    note = limit_note(len(rows) * columns, weights.size)
     return Picture(
-        key, title, figure, t("views.matrix.alt", **facts), table, base.join(finding, note), t("views.matrix.shows"),
-        base.caveat(signal, "views.hides"),
+        key, title, sheet.figure(), t("views.matrix.alt", **facts), table, join(finding, note), t("views.matrix.shows"),
+        caveat(signal, "views.hides"),
     )  # fmt: skip
 
 
@@ -158,84 +158,82 @@ def regions(
     key, title = f"regions-{signal.name}", t("views.regions.title")
     if base.absent(signal.keys, sample):
         return base.nothing(key, title, t("views.none.image"), signal)
-    grid = base.grid_of(trace, signal.keys, base.flags(signal.key_mask))
+    grid = grid_of(trace, signal.keys, base.flags(signal.key_mask))
     if grid is None:
         return None
     weights = base.array(signal.value)
     weights = weights.mean(0) if head is None else weights[head]
-    asking = base.rows_of(trace, signal.queries, base.flags(signal.query_mask))
+    asking = rows_of(trace, signal.queries, base.flags(signal.query_mask))
     if not len(asking):
         return base.nothing(key, title, t("views.none.words"), signal)
     by_word = asking.mean(weights)[:, grid.steps]  # (G, R)
     at = asking.place(word)
     values = by_word.mean(0) if at is None else by_word[at]
-    name = t("views.words.all") if at is None else t("views.quoted", word=base.plain(asking.names[at]))
+    name = t("views.words.all") if at is None else t("views.quoted", word=plain(asking.names[at]))
     names = grid.names()
     top = float(by_word.max() if shared else values.max()) or 1.0
-    figure = _overlay(key, grid, names, values, top, opacity, chosen)
+    sheet = _overlay(key, grid, names, values, top, opacity, chosen)
     behind = backdrop(sample, picture, fit)
     if behind is not None:
-        _put_behind(figure, grid, behind)
+        _put_behind(sheet, grid, behind)
     best = np.argsort(-values)[:3]
     spread = -float((values * np.log(np.where(values > 0, values, 1))).sum())
     facts = {
-        "word": name, "head": head_name(head), "place": names[best[0]], "value": base.num(float(values[best[0]])),
-        "share": base.percent(float(values[best].sum())), "top": t("views.list.comma").join(names[i] for i in best),
-        "entropy": base.num(spread), "most": base.num(float(np.log(len(values)))),
-        "even": base.num(1 / len(values)), "times": base.num(float(values[best[0]]) * len(values)),
+        "word": name, "head": head_name(head), "place": names[best[0]], "value": num(float(values[best[0]])),
+        "share": percent(float(values[best].sum())), "top": t("views.list.semicolon").join(names[i] for i in best),
+        "entropy": num(spread), "most": num(float(np.log(len(values)))),
+        "even": num(1 / len(values)), "times": num(float(values[best[0]]) * len(values)),
     }  # fmt: skip
     table = pd.DataFrame({t("views.axis.region"): names, t("views.axis.attention"): values.astype(np.float32)})
     return Picture(
-        key, title, figure, t("views.regions.alt", **facts), table, t("views.regions.finding", **facts),
+        key, title, sheet.figure(), t("views.regions.alt", **facts), table, t("views.regions.finding", **facts),
         t("views.regions.shows_shared" if shared else "views.regions.shows_word"),
-        base.caveat(signal, "views.hides"), ((), tuple(range(len(values)))),
+        caveat(signal, "views.hides"), ((), tuple(range(len(values)))),
     )  # fmt: skip
 
 
 def _overlay(
-    key: str, grid: base.Grid, names: list[str], values: np.ndarray, top: float, opacity: float, chosen: int | None
-) -> go.Figure:
+    key: str, grid: Grid, names: list[str], values: np.ndarray, top: float, opacity: float, chosen: int | None
+) -> Sheet:
     """Heat as patches, near-invisible squares for clicks, and a ring on the chosen one."""
-    figure = base.canvas(key, 420, left=0, right=0, top=0, bottom=58)
-    figure.update_layout(clickmode="event+select", margin={"pad": 0})
-    figure.add_trace(
-        go.Heatmap(
-            z=grid.place(values), x0=0, dx=1, y0=0, dy=1, colorscale=base.scale(VEIL), zmin=0, zmax=top, opacity=opacity,
-            hoverinfo="skip", xgap=1, ygap=1, colorbar=base.bar(t("views.axis.attention"), ypad=6),
-        )
+    sheet = Sheet(key, 420, left=0, right=0, top=0, bottom=58)
+    sheet.add(
+        "heatmap", z=grid.place(values), x0=0, dx=1, y0=0, dy=1, colorscale=scale(VEIL), zmin=0, zmax=top,
+        opacity=opacity, hoverinfo="skip", xgap=1, ygap=1, colorbar=bar(t("views.axis.attention"), below=True),
     )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=grid.column.astype(np.float32), y=grid.row.astype(np.float32), mode="markers", showlegend=False,
-            text=[f"{name}<br>{base.num(float(value))}" for name, value in zip(names, values, strict=True)],
-            marker={"symbol": "square", "size": max(12, min(44, 320 // max(grid.rows, grid.columns))), "color": base.INK,
-                    "opacity": 0.01, "line": {"width": 0}},
-            selected={"marker": {"opacity": 0.01}}, unselected={"marker": {"opacity": 0.01}},
-            hovertemplate="%{text}<extra></extra>",
-        )
+    size = max(12, min(44, 320 // max(grid.rows, grid.columns)))
+    sheet.add(
+        "scatter", x=grid.column.astype(np.float32), y=grid.row.astype(np.float32), mode="markers", showlegend=False,
+        text=[f"{name}<br>{num(float(value))}" for name, value in zip(names, values, strict=True)],
+        marker={"symbol": "square", "size": size, "color": INK, "opacity": 0.01, "line": {"width": 0}},
+        hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
+    sheet.clicks()
     if chosen is not None and chosen < len(names):
         x, y = float(grid.column[chosen]), float(grid.row[chosen])
-        for colour, width in (("#FFFFFF", 5), ("#D55E00", 3)):  # the white edge keeps it visible on any picture
-            figure.add_shape(
-                type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": colour, "width": width}
-            )
-    figure.update_xaxes(range=[-0.5, grid.columns - 0.5], visible=False, constrain="domain")
-    figure.update_yaxes(range=[grid.rows - 0.5, -0.5], visible=False, constrain="domain")
-    figure.update_yaxes(scaleanchor="x", scaleratio=grid.columns / grid.rows)
-    return figure
-
-
-def _put_behind(figure: go.Figure, grid: base.Grid, behind: Backdrop) -> None:
-    """The padded square in white, and the picture on it, under the heat."""
-    figure.add_shape(
-        type="rect", x0=-0.5, x1=grid.columns - 0.5, y0=-0.5, y1=grid.rows - 0.5, layer="below",
-        fillcolor="#FFFFFF", line={"width": 0},
+        sheet.frame((x - 0.5, x + 0.5), (y - 0.5, y + 0.5), width=6)
+        sheet.shapes[-1]["line"] = {"color": "#FFFFFF", "width": 6}  # an edge that shows on any picture
+        sheet.frame((x - 0.5, x + 0.5), (y - 0.5, y + 0.5), width=3)
+    sheet.set(
+        margin={"pad": 0},
+        xaxis={"range": [-0.5, grid.columns - 0.5], "visible": False, "constrain": "domain"},
+        yaxis={"range": [grid.rows - 0.5, -0.5], "visible": False, "constrain": "domain", "scaleanchor": "x",
+               "scaleratio": grid.columns / grid.rows},
     )  # fmt: skip
-    figure.add_layout_image(
-        source=behind.address, xref="x", yref="y", layer="below", sizing="stretch", xanchor="left", yanchor="top",
-        x=behind.left * grid.columns - 0.5, y=behind.top * grid.rows - 0.5,
-        sizex=behind.width * grid.columns, sizey=behind.height * grid.rows,
+    return sheet
+
+
+def _put_behind(sheet: Sheet, grid: Grid, behind: Backdrop) -> None:
+    """The padded square in white, and the picture on it, under the heat."""
+    left, right, top, bottom = -0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5
+    sheet.shapes.append(
+        {"type": "rect", "x0": left, "x1": right, "y0": top, "y1": bottom, "layer": "below", "fillcolor": "#FFFFFF",
+         "line": {"width": 0}}
+    )  # fmt: skip
+    sheet.images.append(
+        {"source": behind.address, "xref": "x", "yref": "y", "layer": "below", "sizing": "stretch", "xanchor": "left",
+         "yanchor": "top", "x": behind.left * grid.columns + left, "y": behind.top * grid.rows + top,
+         "sizex": behind.width * grid.columns, "sizey": behind.height * grid.rows}
     )  # fmt: skip
 
 
@@ -254,34 +252,34 @@ def words(
     asking, answering, weights, _ = merged(signal, trace, head)
     if not len(asking) or not len(answering):
         return base.nothing(key, title, t("views.none.words"), signal)
-    grid = base.grid_of(trace, signal.keys, base.flags(signal.key_mask))
-    names = grid.names() if grid is not None and len(grid.steps) == len(answering) else answering.plain()
+    grid = grid_of(trace, signal.keys, base.flags(signal.key_mask))
+    names = answer_names(grid, answering)
     region = int(weights.mean(0).argmax()) if region is None or region >= weights.shape[1] else region
     values = weights[:, region]
     rows = asking.head(base.MOST_ROWS)
     shown = values[: len(rows)].astype(np.float32)
-    figure = base.canvas(key, 70 + 24 * len(rows), right=44)
     at = rows.place(word)
-    figure.add_trace(
-        go.Bar(
-            x=shown, y=rows.labels(), orientation="h", text=[base.num(float(v)) for v in shown], cliponaxis=False,
-            textposition="outside", hovertemplate="%{y}: %{x:.3f}<extra></extra>", showlegend=False,
-            marker={"color": base.COLOURS.get(signal.queries, base.INK),
-                    "line": {"color": "#D55E00", "width": [3 if i == at else 0 for i in range(len(rows))]}},
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-        )
+    sheet = Sheet(key, 70 + 24 * len(rows), right=44)
+    sheet.add(
+        "bar", x=shown, y=rows.labels(), orientation="h", text=[num(float(v)) for v in shown], cliponaxis=False,
+        textposition="outside", hovertemplate="%{y}: %{x:.3f}<extra></extra>", showlegend=False,
+        marker={"color": COLOURS.get(signal.queries, INK),
+                "line": {"color": CHOSEN, "width": [3 if i == at else 0 for i in range(len(rows))]}},
     )  # fmt: skip
-    figure.update_layout(clickmode="event+select")
-    figure.update_xaxes(range=[0, float(shown.max() or 1) * 1.12], title={"text": t("views.axis.attention")}, nticks=5)
-    figure.update_yaxes(type="category", autorange="reversed", tickmode="linear", dtick=1, showgrid=False)
+    sheet.clicks()
+    sheet.set(
+        xaxis={"range": [0, float(shown.max() or 1) * 1.12], "title": {"text": t("views.axis.attention")}, "nticks": 5},
+        yaxis={**LINES, "showgrid": False},
+    )
     best = int(values.argmax())
     facts = {
-        "place": names[region], "word": base.plain(asking.names[best]), "value": base.num(float(values[best])),
-        "head": head_name(head), "mean": base.num(float(values.mean())), "even": base.num(1 / weights.shape[1]),
+        "place": names[region] if grid else t("views.quoted", word=names[region]), "word": plain(asking.names[best]),
+        "value": num(float(values[best])), "head": head_name(head), "mean": num(float(values.mean())),
+        "even": num(1 / weights.shape[1]),
     }  # fmt: skip
     table = pd.DataFrame({t("views.axis.word"): asking.plain(), t("views.axis.attention"): values})
     return Picture(
-        key, title, figure, t("views.words.alt", **facts), table,
-        base.join(t("views.words.finding", **facts), base.limit_note(len(rows), len(asking))), t("views.words.shows"),
-        base.caveat(signal, "views.hides"), (rows.index,),
+        key, title, sheet.figure(), t("views.words.alt", **facts), table,
+        join(t("views.words.finding", **facts), limit_note(len(rows), len(asking))), t("views.words.shows"),
+        caveat(signal, "views.hides"), (rows.index,),
     )  # fmt: skip

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from fusion.signals import Embedding
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, SHAPES, scale
+from fusion.views.sheet import Sheet, bar, heat
+from fusion.views.speech import caveat, clean, distinct, join, num, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -32,30 +34,27 @@ def closeness(signal: Embedding, sample: Sample, trace: Trace) -> Picture:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.maximum(lengths, 1e-12)
     cosines = np.clip(units @ units.T, -1, 1).astype(np.float32)
-    names = [base.say(e.name) for e in same]
-    labels = base.distinct([base.clean(name, 20) for name in names])
-    figure = base.canvas(key, 110 + 40 * len(same))
-    figure.add_trace(
-        go.Heatmap(
-            z=cosines, x=labels, y=labels, colorscale=base.scale(base.DIVERGING), zmin=-1, zmax=1, xgap=2, ygap=2,
-            text=[[base.num(float(v)) for v in row] for row in cosines], texttemplate="%{text}",
-            colorbar=base.bar(t("views.axis.cosine"), ypad=30), hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-        )
+    names = [say(e.name) for e in same]
+    labels = distinct([clean(name, 20) for name in names])
+    sheet = heat(key, 2 * len(same))
+    sheet.add(
+        "heatmap", z=cosines, x=labels, y=labels, colorscale=scale(DIVERGING), zmin=-1, zmax=1, xgap=2, ygap=2,
+        text=[[num(float(v)) for v in row] for row in cosines], texttemplate="%{text}",
+        colorbar=bar(t("views.axis.cosine")), hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(type="category", showgrid=False, tickangle=0)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    table = pd.DataFrame(cosines, columns=base.distinct(names))
+    sheet.set(xaxis={"tickangle": 0})
+    table = pd.DataFrame(cosines, columns=distinct(names))
     table.insert(0, t("views.axis.embedding"), names)
     if len(same) < 2:
-        said = t("views.closeness.single", name=names[0], length=base.num(float(lengths[0, 0])))
+        said = t("views.closeness.single", name=names[0], length=num(float(lengths[0, 0])))
         said_alt = said
     else:
         off = np.where(np.eye(len(same), dtype=bool), -2, cosines)
         a, b = np.unravel_index(int(off.argmax()), off.shape)
-        facts = {"first": names[min(a, b)], "second": names[max(a, b)], "value": base.num(float(cosines[a, b]))}
+        facts = {"first": names[min(a, b)], "second": names[max(a, b)], "value": num(float(cosines[a, b]))}
         said, said_alt = t("views.closeness.finding", **facts), t("views.closeness.alt", **facts, count=len(same))
     return Picture(
-        key, title, figure, said_alt, table, said, t("views.closeness.shows"), base.caveat(signal, "views.hides")
+        key, title, sheet.figure(), said_alt, table, said, t("views.closeness.shows"), caveat(signal, "views.hides")
     )
 
 
@@ -86,106 +85,99 @@ def scatter(
         return base.nothing(key, title, t("views.none.points"))
     xy = np.asarray(points[:shown], np.float32)
     kinds = np.asarray(modalities[:shown])
-    figure = base.canvas(key, 520, top=34)
-    figure.update_layout(dragmode="lasso", clickmode="event+select")
-    marks = _points(figure, xy, kinds, colour, colour_name)
+    sheet = Sheet(key, 520, top=34)
+    marks = _points(sheet, xy, kinds, colour, colour_name)
     if pairs is not None and len(pairs):
-        marks += _lines(figure, xy, np.asarray(pairs)[(np.asarray(pairs) < shown).all(1)])
-    _rings(figure, xy, [s for s in selected if s < shown], placed)
-    figure.update_xaxes(showgrid=False, showticklabels=False, fixedrange=False, ticks="")
-    figure.update_yaxes(
-        showgrid=False, showticklabels=False, fixedrange=False, ticks="", scaleanchor="x", constrain="domain"
-    )
+        marks += _lines(sheet, xy, np.asarray(pairs)[(np.asarray(pairs) < shown).all(1)])
+    _rings(sheet, xy, [s for s in selected if s < shown], placed)
+    bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
+    sheet.set(
+        dragmode="lasso", clickmode="event+select", xaxis=bare,
+        yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
+    )  # fmt: skip
     names = list(dict.fromkeys(kinds.tolist()))
     facts = {
-        "count": f"{shown:,}", "total": f"{total or count:,}", "method": method, "widest": base.num(float(np.abs(xy).max())),
-        "modalities": t("views.list.comma").join(base.say(name) for name in names),
+        "count": f"{shown:,}", "total": f"{total or count:,}", "method": method, "widest": num(float(np.abs(xy).max())),
+        "modalities": t("views.list.comma").join(say(name) for name in names),
     }  # fmt: skip
     alt, finding = t("views.map.alt", **facts), t("views.map.finding", **facts)
     if distances is not None and len(distances) and pairs is not None:
         far = int(np.argmax(distances))
         said = t(
-            "views.map.pairs", count=len(distances), value=base.num(float(distances[far])),
-            id=base.plain(str(ids[int(pairs[far][0])])), median=base.num(float(np.median(distances))),
+            "views.map.pairs", count=len(distances), value=num(float(distances[far])),
+            id=plain(str(ids[int(pairs[far][0])])), median=num(float(np.median(distances))),
         )  # fmt: skip
-        alt, finding = base.join(alt, said), base.join(finding, said)
+        alt, finding = join(alt, said), join(finding, said)
     if placed is not None and placed.distance is not None:
-        finding = base.join(finding, t("views.map.placed", value=base.num(placed.distance)))
+        finding = join(finding, t("views.map.placed", value=num(placed.distance)))
     if (total or count) > shown:
         note = t("views.showing", shown=f"{shown:,}", count=f"{total or count:,}")
-        finding = base.join(finding, note)
-        figure.add_annotation(
-            text=note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom", showarrow=False
-        )
+        finding = join(finding, note)
+        sheet.note(note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
     table = pd.DataFrame({
-        t("views.axis.id"): [str(i) for i in ids[:shown]], t("views.axis.modality"): [base.say(k) for k in kinds],
+        t("views.axis.id"): [str(i) for i in ids[:shown]], t("views.axis.modality"): [say(k) for k in kinds],
         "x": xy[:, 0], "y": xy[:, 1],
     })  # fmt: skip
     if colour is not None:
         table[colour_name or t("views.axis.colour")] = np.asarray(colour[:shown])
-    return Picture(key, title, figure, alt, table, finding, t("views.map.shows"), t("views.map.hides"), tuple(marks))
+    return Picture(
+        key, title, sheet.figure(), alt, table, finding, t("views.map.shows"), t("views.map.hides"), tuple(marks)
+    )
 
 
 def _points(
-    figure: go.Figure, xy: np.ndarray, kinds: np.ndarray, colour: np.ndarray | None, colour_name: str
+    sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, colour: np.ndarray | None, colour_name: str
 ) -> list[tuple[int, ...]]:
     """One trace a modality, in its shape and colour; WebGL above a thousand points. -> rows by trace"""
-    draw = go.Scattergl if len(xy) > WEBGL_ABOVE else go.Scatter
+    draw = "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
     size = 4 if len(xy) > 5_000 else 6 if len(xy) > WEBGL_ABOVE else 8
+    values = None if colour is None else np.asarray(colour, np.float32)[: len(xy)]
     marks: list[tuple[int, ...]] = []
     for order, kind in enumerate(dict.fromkeys(kinds.tolist())):
         rows = np.flatnonzero(kinds == kind)
         style: dict[str, object] = {
-            "symbol": base.SHAPES.get(kind, "circle"), "size": size, "opacity": 0.75,
-            "color": base.COLOURS.get(kind, base.CATEGORIES[order % 10]), "line": {"width": 0},
+            "symbol": SHAPES.get(kind, "circle"), "size": size, "opacity": 0.75, "line": {"width": 0},
+            "color": COLOURS.get(kind, CATEGORIES[order % 10]),
         }  # fmt: skip
-        if colour is not None:
+        if values is not None:
             style |= {
-                "color": np.asarray(colour, np.float32)[rows], "colorscale": base.scale(base.SEQUENTIAL),
-                "cmin": float(np.nanmin(colour)), "cmax": float(np.nanmax(colour)), "showscale": order == 0,
-                "colorbar": base.bar(colour_name, ypad=6),
+                "color": values[rows], "colorscale": scale(SEQUENTIAL), "cmin": float(np.nanmin(values)),
+                "cmax": float(np.nanmax(values)), "showscale": order == 0, "colorbar": bar(colour_name, below=True),
             }  # fmt: skip
-        figure.add_trace(
-            draw(
-                x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=base.say(kind), marker=style,
-                hovertemplate=base.say(kind) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
-            )
+        sheet.add(
+            draw, x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=say(kind), marker=style,
+            hovertemplate=say(kind) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
         )  # fmt: skip
         marks.append(tuple(rows.tolist()))
     return marks
 
 
-def _lines(figure: go.Figure, xy: np.ndarray, pairs: np.ndarray) -> list[tuple[int, ...]]:
+def _lines(sheet: Sheet, xy: np.ndarray, pairs: np.ndarray) -> list[tuple[int, ...]]:
     """All pair lines as one trace with gaps."""
     path = np.full((len(pairs), 3, 2), np.nan, np.float32)
     path[:, :2] = xy[pairs]
     path = path.reshape(-1, 2)
-    figure.add_trace(
-        go.Scatter(
-            x=path[:, 0], y=path[:, 1], mode="lines", name=t("views.map.lines"), hoverinfo="skip",
-            line={"color": base.INK, "width": 1},
-        )
+    sheet.add(
+        "scatter", x=path[:, 0], y=path[:, 1], mode="lines", name=t("views.map.lines"), hoverinfo="skip",
+        line={"color": INK, "width": 1},
     )  # fmt: skip
     return [()]
 
 
-def _rings(figure: go.Figure, xy: np.ndarray, selected: list[int], placed: Placed | None) -> None:
+def _rings(sheet: Sheet, xy: np.ndarray, selected: list[int], placed: Placed | None) -> None:
     """Small traces over the big ones: rings on the selection, and the dropped sample with its halves joined."""
     if selected:
-        figure.add_trace(
-            go.Scatter(
-                x=xy[selected, 0], y=xy[selected, 1], mode="markers", hoverinfo="skip", name=t("views.map.selected"),
-                marker={"symbol": "circle-open", "size": 16, "color": base.INK, "line": {"width": 2}},
-            )
+        sheet.add(
+            "scatter", x=xy[selected, 0], y=xy[selected, 1], mode="markers", hoverinfo="skip",
+            name=t("views.map.selected"),
+            marker={"symbol": "circle-open", "size": 16, "color": INK, "line": {"width": 2}},
         )  # fmt: skip
     if placed is not None:
-        figure.add_trace(
-            go.Scatter(
-                x=placed.points[:, 0].astype(np.float32), y=placed.points[:, 1].astype(np.float32),
-                mode="lines+markers", name=t("views.map.yours"), line={"color": base.INK, "width": 2},
-                text=[base.say(m) for m in placed.modalities], hovertemplate="%{text}<extra></extra>",
-                marker={"symbol": [base.SHAPES.get(m, "circle") for m in placed.modalities], "size": 15, "opacity": 1,
-                        "color": [base.COLOURS.get(m, base.INK) for m in placed.modalities],
-                        "line": {"width": 3, "color": base.INK}},
-            )
+        at = np.asarray(placed.points, np.float32)
+        sheet.add(
+            "scatter", x=at[:, 0], y=at[:, 1], mode="lines+markers", name=t("views.map.yours"),
+            line={"color": INK, "width": 2}, text=[say(m) for m in placed.modalities],
+            hovertemplate="%{text}<extra></extra>",
+            marker={"symbol": [SHAPES.get(m, "circle") for m in placed.modalities], "size": 15,
+                    "color": [COLOURS.get(m, INK) for m in placed.modalities], "line": {"width": 3, "color": INK}},
         )  # fmt: skip

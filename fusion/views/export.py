@@ -12,8 +12,9 @@ from plotly.offline import get_plotlyjs
 
 from fusion.files import atomic_file
 from fusion.signals import Attention, Effects, Marginals, Parts, Transitions
-from fusion.views.base import Picture, plain
-from fusion.views.png import write_png
+from fusion.views.base import Picture
+from fusion.views.png import figure_json, write_png
+from fusion.views.speech import plain
 from fusion.words import current, t, use
 
 if TYPE_CHECKING:
@@ -29,13 +30,17 @@ STYLE = """
 :root{color-scheme:light dark;--ink:#1d2129;--soft:#555c68;--line:#d9dce1;--back:#fff;--band:#f4f5f7}
 @media(prefers-color-scheme:dark){:root{--ink:#fafafa;--soft:#b3b8c2;--line:#3a3f4a;--back:#0e1117;--band:#1a1e27}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:60rem;padding:1rem;background:var(--back);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI","Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif}
-h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.25rem;margin:2.2rem 0 .4rem;border-top:1px solid var(--line);padding-top:1rem}
+font:16px/1.55 system-ui,-apple-system,"Segoe UI","Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",
+sans-serif}
+h1{font-size:1.6rem;line-height:1.25}
+h2{font-size:1.25rem;margin:2.2rem 0 .4rem;border-top:1px solid var(--line);padding-top:1rem}
+h2::first-letter{text-transform:uppercase}
 h3{font-size:1.05rem;margin:1.4rem 0 .2rem}figure{margin:.5rem 0;min-width:0}.plot{width:100%;overflow-x:auto}
 .finding{margin:.2rem 0;font-weight:600}figcaption p{margin:.25rem 0;color:var(--soft)}
-table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}th,td{border-bottom:1px solid var(--line);
-padding:.2rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}.scroll{overflow-x:auto;max-height:26rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;background:var(--band);padding:.8rem;border-radius:.4rem}
+table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
+th,td{border-bottom:1px solid var(--line);padding:.2rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}.scroll{overflow-x:auto;max-height:26rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;
+background:var(--band);padding:.8rem;border-radius:.4rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}summary{cursor:pointer;padding:.3rem 0}
 @media(max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
 @media print{details{display:none}figure{break-inside:avoid}}
@@ -121,17 +126,15 @@ def _figure(name: str, picture: Picture) -> str:
 
 def _json(picture: Picture) -> str:
     """The figure as JSON that can stand inside a script element."""
-    made = picture.figure.to_json(engine="json")
+    made = figure_json(picture)
     return made.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _table(table: pd.DataFrame) -> str:
     """A table of at most MOST_TABLE_ROWS rows, numbers with three digits, everything escaped."""
     shown = table.head(MOST_TABLE_ROWS)
-    cells = {
-        i: [f"{v:.3g}" for v in shown.iloc[:, i]] if shown.dtypes.iloc[i].kind == "f" else [str(v) for v in shown.iloc[:, i]]
-        for i in range(shown.shape[1])
-    }  # fmt: skip
+    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]  # by place: names may repeat
+    cells = [[f"{v:.3g}" if c.dtype.kind == "f" else str(v) for v in c] for c in columns]
     head = "".join(f'<th scope="col">{_text(str(column))}</th>' for column in shown.columns)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_text(cells[i][row])}</td>" for i in range(shown.shape[1])) + "</tr>"
@@ -200,9 +203,8 @@ def _axes(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> list[
     if isinstance(signal, Marginals) and field == "value":
         return [*batch, ("step", steps(signal.steps, shape[1])), ("class", list(signal.classes))]
     if isinstance(signal, Parts) and field == "value":
-        return [
-            *batch, ("voice", list(signal.voices)), ("step", steps(signal.steps, shape[2])), ("class", list(signal.classes))
-        ]  # fmt: skip
+        places = steps(signal.steps, shape[2])
+        return [*batch, ("voice", list(signal.voices)), ("step", places), ("class", list(signal.classes))]
     if isinstance(signal, Transitions):
         classes: list[object] = list(signal.classes)
         return [("class", classes)] if values.ndim == 1 else [("from", classes), ("to", classes)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from fusion.signals import Norms
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.palette import COLOURS, INK, SEQUENTIAL, SHAPES, scale
+from fusion.views.rows import Rows, rows_of
+from fusion.views.sheet import LINES, Sheet, bar, heat
+from fusion.views.speech import caveat, join, limit_note, num, percent, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ def steps(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = None
     Left: the mean over features with its P10-P90 spread, beside the untrained value. Right, where the model measures
     it: the length of what came through relative to the word's own vector. Marks of curves 0 to 2 are group numbers.
     """
-    key, title = f"steps-{signal.name}", t("views.gate.title", modality=base.say(signal.modality))
-    rows = base.rows_of(trace, signal.steps, base.flags(signal.mask))
+    key, title = f"steps-{signal.name}", t("views.gate.title", modality=say(signal.modality))
+    rows = rows_of(trace, signal.steps, base.flags(signal.mask))
     if not len(rows):
         return base.nothing(key, title, t("views.none.words"), signal)
     values = base.array(signal.value)
@@ -38,14 +41,14 @@ def steps(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = None
     norms = next((n for n in trace.of(Norms) if n.steps == signal.steps), None)
     through = None if norms is None else rows.mean(base.array(norms.value))
     shown = rows.head(base.MOST_ROWS)
-    figure = _strip(key, shown, signal, (mean, low, high), through, word)
+    sheet = _strip(key, shown, signal, (mean, low, high), through, word)
     lowest, highest = int(mean.argmin()), int(mean.argmax())
     facts = {
-        "modality": base.say(signal.modality), "mean": base.num(float(mean.mean())),
-        "low_word": base.plain(rows.names[lowest]), "low": base.num(float(mean[lowest])),
-        "high_word": base.plain(rows.names[highest]), "high": base.num(float(mean[highest])),
-        "neutral": base.num(signal.neutral), "closed": base.percent(float((by_word < 0.1).mean())),
-        "open": base.percent(float((by_word > 0.9).mean())),
+        "modality": say(signal.modality), "mean": num(float(mean.mean())),
+        "low_word": plain(rows.names[lowest]), "low": num(float(mean[lowest])),
+        "high_word": plain(rows.names[highest]), "high": num(float(mean[highest])),
+        "neutral": num(signal.neutral), "closed": percent(float((by_word < 0.1).mean())),
+        "open": percent(float((by_word > 0.9).mean())),
     }  # fmt: skip
     columns: dict[str, object] = {
         t("views.axis.word"): rows.plain(), t("views.axis.gate"): mean, t("views.axis.p10"): low,
@@ -55,68 +58,55 @@ def steps(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = None
     if through is not None:
         columns[t("views.axis.through")] = through
         most = int(through.argmax())
-        length = {"value": base.num(float(through[most])), "mean": base.num(float(through.mean()))}
-        finding = base.join(finding, t("views.gate.through", word=base.plain(rows.names[most]), **length))
+        length = {"value": num(float(through[most])), "mean": num(float(through.mean()))}
+        finding = join(finding, t("views.gate.through", word=plain(rows.names[most]), **length))
     marks = (shown.index,) * (1 if through is None else 2)
     return Picture(
-        key, title, figure, t("views.gate.alt", **facts), pd.DataFrame(columns),
-        base.join(finding, base.limit_note(len(shown), len(rows))), t("views.gate.shows", **facts),
-        base.caveat(signal, "views.hides"), marks,
+        key, title, sheet.figure(), t("views.gate.alt", **facts), pd.DataFrame(columns),
+        join(finding, limit_note(len(shown), len(rows))), t("views.gate.shows", **facts),
+        caveat(signal, "views.hides"), marks,
     )  # fmt: skip
 
 
 def _strip(
-    key: str, rows: base.Rows, signal: Gate, gate: tuple[np.ndarray, np.ndarray, np.ndarray],
-    through: np.ndarray | None, word: int | None,
-) -> go.Figure:  # fmt: skip
+    key: str, rows: Rows, signal: Gate, gate: tuple[np.ndarray, np.ndarray, np.ndarray], through: np.ndarray | None,
+    word: int | None,
+) -> Sheet:  # fmt: skip
     """One line a word: the gate with its spread, and beside it the length of what came through."""
     mean, low, high = (part[: len(rows)] for part in gate)
     labels = rows.labels()
-    colour = base.COLOURS.get(signal.modality, base.INK)
-    columns = 1 if through is None else 2
-    figure = make_subplots(
-        cols=columns, shared_yaxes=True, column_widths=[1] if columns == 1 else [0.68, 0.32], horizontal_spacing=0.05,
-        figure=base.canvas(key, 92 + 24 * len(rows), right=12),
+    colour = COLOURS.get(signal.modality, INK)
+    sheet = Sheet(key, 92 + 24 * len(rows), right=12, top=26)
+    sheet.add(
+        "scatter", x=mean, y=labels, mode="markers", showlegend=False, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        marker={"symbol": SHAPES.get(signal.modality, "circle"), "size": 11, "color": colour},
+        error_x={"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "thickness": 5,
+                 "width": 0, "color": _thin(colour)},
     )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=mean, y=labels, mode="markers", name=t("views.axis.gate"), showlegend=False,
-            marker={"symbol": base.SHAPES.get(signal.modality, "circle"), "size": 11, "color": colour, "opacity": 1},
-            error_x={"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low,
-                     "thickness": 5, "width": 0, "color": _thin(colour)},
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-        ),
-        row=1, col=1,
+    sheet.rule(signal.neutral)
+    sheet.note(
+        t("views.gate.neutral", value=num(signal.neutral)), x=signal.neutral, xref="x", y=1, yref="paper",
+        yanchor="bottom",
     )  # fmt: skip
-    figure.add_vline(x=signal.neutral, line={"color": base.INK, "width": 1.5, "dash": "dash"}, row=1, col=1)
-    figure.add_annotation(
-        text=t("views.gate.neutral", value=base.num(signal.neutral)), x=signal.neutral, xref="x", y=1, yref="paper",
-        yanchor="bottom", showarrow=False,
-    )  # fmt: skip
+    first: dict[str, object] = {
+        "range": [0, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "title": {"text": t("views.axis.gate")},
+        "domain": [0, 1 if through is None else 0.66],
+    }  # fmt: skip
+    sheet.set(xaxis=first, yaxis={**LINES, "categoryorder": "array", "categoryarray": labels})
     if through is not None:
         part = through[: len(rows)]
-        figure.add_trace(
-            go.Bar(
-                x=part, y=labels, orientation="h", marker={"color": base.INK}, showlegend=False,
-                selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-                hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-            ),
-            row=1, col=2,
+        sheet.add(
+            "bar", x=part, y=labels, orientation="h", marker={"color": INK}, showlegend=False, xaxis="x2",
+            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )  # fmt: skip
-        figure.update_xaxes(
-            range=[0, float(part.max() or 1) * 1.08], nticks=3, title={"text": t("views.axis.through")}, row=1, col=2
-        )
+        longest = float(part.max() or 1) * 1.08
+        second = {"range": [0, longest], "nticks": 3, "domain": [0.71, 1], "title": {"text": t("views.axis.through")}}
+        sheet.set(xaxis2={**second, "tickmode": "auto", "tickvals": None})
     if (at := rows.place(word)) is not None:
-        figure.add_hrect(y0=at - 0.5, y1=at + 0.5, line={"color": "#D55E00", "width": 2}, fillcolor="rgba(0,0,0,0)")
-    figure.update_layout(clickmode="event+select", margin={"t": 26})
-    figure.update_xaxes(
-        range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], title={"text": t("views.axis.gate")}, row=1, col=1
-    )
-    figure.update_yaxes(
-        type="category", autorange="reversed", categoryorder="array", categoryarray=labels, tickmode="linear", dtick=1
-    )
-    return figure
+        sheet.frame((0, 1), (at - 0.5, at + 0.5))
+        sheet.shapes[-1]["xref"] = "paper"
+    sheet.clicks()
+    return sheet
 
 
 def _thin(colour: str) -> str:
@@ -130,7 +120,7 @@ def blocks(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = Non
     The colour runs from 0 to 1, or over this sample's own range when `own`.
     """
     key, title = f"blocks-{signal.name}", t("views.blocks.title")
-    rows = base.rows_of(trace, signal.steps, base.flags(signal.mask))
+    rows = rows_of(trace, signal.steps, base.flags(signal.mask))
     if not len(rows):
         return base.nothing(key, title, t("views.none.words"), signal)
     values = base.array(signal.value)
@@ -140,38 +130,31 @@ def blocks(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = Non
     sums = np.add.reduceat(by_word, edges[:-1], axis=1)
     cells = (sums / np.diff(edges)).astype(np.float32)  # (G, blocks)
     shown = rows.head(base.MOST_CELLS)
-    names = [t("views.blocks.block", first=a + 1, last=b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    height = 110 + (22 if len(shown) <= 30 else 14) * len(shown)
-    figure = base.canvas(key, height)
-    figure.add_trace(
-        go.Heatmap(
-            z=cells[: len(shown)], x=names, y=shown.labels(14), colorscale=base.scale(base.SEQUENTIAL),
-            zmin=float(cells.min()) if own else 0, zmax=float(cells.max()) if own else 1, ygap=1,
-            colorbar=base.bar(t("views.axis.gate"), ypad=44),
-            hovertemplate="%{y}, %{x}<br>%{z:.3f}<extra></extra>",
-        )
+    names = [t("views.blocks.block", first=a + 1, last=b) for a, b in pairwise(edges)]
+    sheet = heat(key, len(shown), extra=16)
+    sheet.add(
+        "heatmap", z=cells[: len(shown)], x=names, y=shown.labels(14), colorscale=scale(SEQUENTIAL), ygap=1,
+        zmin=float(cells.min()) if own else 0, zmax=float(cells.max()) if own else 1,
+        colorbar=bar(t("views.axis.gate")),
+        hovertemplate="%{y}, %{x}<br>%{z:.3f}<extra></extra>",
     )  # fmt: skip
     if (at := shown.place(word)) is not None:
-        figure.add_shape(
-            type="rect", x0=-0.5, x1=count - 0.5, y0=at - 0.5, y1=at + 0.5, line={"color": "#D55E00", "width": 2}
-        )
-    ticks = names[:: max(1, count // 4)]
-    figure.update_xaxes(
-        type="category", showgrid=False, ticks="", tickvals=ticks, tickangle=0,
-        ticktext=[str(a + 1) for a in edges[:-1][:: max(1, count // 4)]], title={"text": t("views.axis.feature")},
-    )  # fmt: skip
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickmode="linear", dtick=1, ticks="")
+        sheet.frame((-0.5, count - 0.5), (at - 0.5, at + 0.5))
+    every = max(1, count // 4)
+    starts = [str(edge + 1) for edge in edges[:-1][::every]]
+    title_below = {"text": t("views.axis.feature")}
+    sheet.set(xaxis={"tickvals": names[::every], "ticktext": starts, "tickangle": 0, "title": title_below})
     q, k = np.unravel_index(int(cells.argmax()), cells.shape)
     lq, lk = np.unravel_index(int(cells.argmin()), cells.shape)
     facts = {
-        "count": count, "words": len(rows), "high": base.num(float(cells[q, k])), "low": base.num(float(cells[lq, lk])),
-        "high_word": base.plain(rows.names[q]), "low_word": base.plain(rows.names[lq]), "high_block": names[k],
-        "low_block": names[lk], "spread": base.num(float(by_word.std(1).mean())),
+        "count": count, "words": len(rows), "high": num(float(cells[q, k])), "low": num(float(cells[lq, lk])),
+        "high_word": plain(rows.names[q]), "low_word": plain(rows.names[lq]), "high_block": names[k],
+        "low_block": names[lk], "spread": num(float(by_word.std(1).mean())),
     }  # fmt: skip
     table = pd.DataFrame(cells, columns=names)
     table.insert(0, t("views.axis.word"), rows.plain())
     return Picture(
-        key, title, figure, t("views.blocks.alt", **facts), table,
-        base.join(t("views.blocks.finding", **facts), base.limit_note(len(shown), len(rows))),
-        t("views.blocks.shows_own" if own else "views.blocks.shows_fixed"), base.caveat(signal, "views.hides"),
+        key, title, sheet.figure(), t("views.blocks.alt", **facts), table,
+        join(t("views.blocks.finding", **facts), limit_note(len(shown), len(rows))),
+        t("views.blocks.shows_own" if own else "views.blocks.shows_fixed"), caveat(signal, "views.hides"),
     )  # fmt: skip

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from fusion.signals import Attention
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.palette import CHOSEN, SEQUENTIAL, scale
+from fusion.views.rows import rows_of
+from fusion.views.sheet import Sheet, bar
+from fusion.views.speech import clean, num, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -49,10 +52,10 @@ def _stacks(signals: tuple[Attention, ...]) -> list[list[Attention]]:
 def _numbers(signal: Attention, trace: Trace, name: str) -> tuple[np.ndarray, float]:
     """The statistic of every head, and that of their mean. -> (H,), one number"""
     weights = base.array(signal.value)
-    asking = base.rows_of(trace, signal.queries, base.flags(signal.query_mask)).member.any(0)
+    asking = rows_of(trace, signal.queries, base.flags(signal.query_mask)).member.any(0)
     asking = asking if asking.any() else base.flags(signal.query_mask)
     keys = base.flags(signal.key_mask)
-    real = base.rows_of(trace, signal.keys, keys).member.any(0)[keys]
+    real = rows_of(trace, signal.keys, keys).member.any(0)[keys]
     weights = weights[:, asking][..., keys]
     return statistic(weights, name, real), float(statistic(weights.mean(0, keepdims=True), name, real)[0])
 
@@ -75,7 +78,7 @@ def heads(
     widest = max(item.value.shape[1] for stack in stacks for item in stack)
     line = 0.0
     for stack in stacks:
-        road = t("views.heads.road", queries=base.say(stack[0].queries), keys=base.say(stack[0].keys))
+        road = t("views.heads.road", queries=say(stack[0].queries), keys=say(stack[0].keys))
         titles.append((line, road))
         line += 1
         for item in stack:
@@ -90,14 +93,12 @@ def heads(
             rows.append((road, layer, t("views.heads.mean"), mean))
             ticks.append((line, layer))
             line += 1
-    figure = _draw(x, y, values, (widest, line), ticks, titles, name)
+    sheet = _draw(x, y, values, (widest, line), ticks, titles, name)
     if chosen in marks:
         at = marks.index(chosen)
-        figure.add_trace(
-            go.Scatter(
-                x=[x[at]], y=[y[at]], mode="markers", hoverinfo="skip", showlegend=False,
-                marker={"symbol": "square-open", "size": CELL, "color": "#D55E00", "line": {"width": 3}},
-            )
+        sheet.add(
+            "scatter", x=[x[at]], y=[y[at]], mode="markers", hoverinfo="skip", showlegend=False,
+            marker={"symbol": "square-open", "size": CELL, "color": CHOSEN, "line": {"width": 3}},
         )  # fmt: skip
     unit = t(f"views.heads.statistic.{name}")
     columns = [t("views.axis.road"), t("views.axis.layer"), t("views.axis.head"), unit]
@@ -105,12 +106,12 @@ def heads(
     order = sorted(single, key=lambda i: values[i], reverse=True)
     best = order[0]
     facts = {
-        "road": rows[best][0], "layer": rows[best][1], "head": rows[best][2], "value": base.num(values[best]),
-        "statistic": unit, "median": base.num(float(np.median([values[i] for i in single]))), "count": len(single),
-        "layers": len(ticks), "lowest": base.num(min(values[i] for i in single)),
+        "road": rows[best][0], "layer": rows[best][1], "head": rows[best][2], "value": num(values[best]),
+        "statistic": unit, "median": num(float(np.median([values[i] for i in single]))), "count": len(single),
+        "layers": len(ticks), "lowest": num(min(values[i] for i in single)),
     }  # fmt: skip
     return Picture(
-        "heads", t("views.heads.title"), figure, t("views.heads.alt", **facts),
+        "heads", t("views.heads.title"), sheet.figure(), t("views.heads.alt", **facts),
         pd.DataFrame(rows, columns=columns), t("views.heads.finding", **facts),
         t("views.heads.shows"), t("views.heads.hides"), (tuple(marks),),
     )  # fmt: skip
@@ -119,37 +120,29 @@ def heads(
 def _draw(
     x: list[int], y: list[float], values: list[float], size: tuple[int, float], ticks: list[tuple[float, str]],
     titles: list[tuple[float, str]], name: str,
-) -> go.Figure:  # fmt: skip
+) -> Sheet:  # fmt: skip
     """The squares at a fixed size: CELL pixels a head and a layer."""
     widest, lines = size
-    figure = base.canvas("heads", round(lines * CELL) + 24 + 74, left=34, top=24, bottom=74, right=6)
-    figure.update_layout(
-        width=(widest + 3) * CELL + 40, clickmode="event+select", margin={"pad": 0, "autoexpand": False}
-    )
-    highest = max(values, default=1.0) or 1.0
-    figure.add_trace(
-        go.Scatter(
-            x=np.asarray(x, np.float32), y=np.asarray(y, np.float32), mode="markers", showlegend=False,
-            marker={
-                "symbol": "square", "size": CELL - 1, "color": np.asarray(values, np.float32), "opacity": 1,
-                "colorscale": base.scale(base.SEQUENTIAL), "cmin": 0, "cmax": highest, "line": {"width": 0},
-                "colorbar": base.bar(t(f"views.heads.statistic.{name}"), ypad=12),
-            },
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},  # else the rest fades away
-            hovertemplate=t("views.heads.hover") + "<extra></extra>",
-        )
+    sheet = Sheet("heads", round(lines * CELL) + 24 + 74, left=34, top=24, bottom=74, right=6)
+    sheet.add(
+        "scatter", x=np.asarray(x, np.float32), y=np.asarray(y, np.float32), mode="markers", showlegend=False,
+        marker={
+            "symbol": "square", "size": CELL - 1, "color": np.asarray(values, np.float32), "line": {"width": 0},
+            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": max(values, default=1.0) or 1.0,
+            "colorbar": bar(t(f"views.heads.statistic.{name}"), below=True),
+        },
+        hovertemplate=t("views.heads.hover") + "<extra></extra>",
     )  # fmt: skip
+    sheet.clicks()
     for place, text in titles:
-        figure.add_annotation(
-            x=0.5, y=place + 0.12, xref="x", yref="y", xanchor="left", showarrow=False, text=f"{base.clean(text, 40)}"
-        )
-    shown = sorted({*range(1, widest + 1)} if widest <= 12 else {1, *range(4, widest + 1, 4)})
-    figure.update_xaxes(
-        range=[0.5, widest + 2.5], showgrid=False, side="top", tickvals=[*shown, widest + 2],
-        ticktext=[*map(str, shown), t("views.heads.mean")], tickangle=0, ticks="", automargin=False,
+        sheet.note(clean(text, 40), x=0.5, y=place + 0.12, xanchor="left")
+    shown = list(range(1, widest + 1)) if widest <= 12 else [1, *range(4, widest + 1, 4)]
+    fixed = {"showgrid": False, "automargin": False}
+    sheet.set(
+        width=(widest + 3) * CELL + 40, margin={"pad": 0, "autoexpand": False},
+        xaxis={**fixed, "range": [0.5, widest + 2.5], "side": "top", "tickangle": 0,
+               "tickvals": [*shown, widest + 2], "ticktext": [*map(str, shown), t("views.heads.mean")]},
+        yaxis={**fixed, "range": [lines - 0.5, -0.5], "tickvals": [place for place, _ in ticks],
+               "ticktext": [label for _, label in ticks]},
     )  # fmt: skip
-    figure.update_yaxes(
-        range=[lines - 0.5, -0.5], showgrid=False, ticks="", tickvals=[v for v, _ in ticks],
-        ticktext=[label for _, label in ticks], automargin=False,
-    )  # fmt: skip
-    return figure
+    return sheet

@@ -1,4 +1,4 @@
-"""Matching scores: true pairs against shuffled ones, whether the score can be read as a probability, partners' ranks."""
+"""Matching scores: true pairs against shuffled ones, the score as a probability, and the ranks of partners."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.palette import CATEGORIES, CHOSEN, INK
+from fusion.views.sheet import Sheet
+from fusion.views.speech import caveat, join, num, percent
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from fusion.signals import Match, Trace
     from fusion.types import Sample
 
-TRUE, SHUFFLED = base.CATEGORIES[0], base.CATEGORIES[4]
+TRUE, SHUFFLED = CATEGORIES[0], CATEGORIES[4]
 BINS = 40
 EDGES = (1, 2, 3, 6, 11, 21, 51, 101, 201, 501, 1001, 2001, 5001, 10001, 20001, 50001, 100001, 1000001, 10**9)
 
@@ -64,45 +66,45 @@ def hills(
     low, high = _range(unit, np.concatenate((true, shuffled, [score] if score is not None else [])))
     edges = np.linspace(low, high, BINS + 1, dtype=np.float32)
     parts = [np.histogram(np.clip(s, low, high), edges)[0] / len(s) * 100 for s in (shuffled, true)]
-    figure = base.canvas(key, 300, top=44)
-    middle = (edges[:-1] + edges[1:]) / 2
-    for share, name, colour, pattern in (
+    sheet = Sheet(key, 300)
+    middle, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
+    for share, name, colour, shape in (
         (parts[0], t("views.hills.shuffled"), SHUFFLED, "/"), (parts[1], t("views.hills.true"), TRUE, ""),
     ):  # fmt: skip
-        figure.add_trace(
-            go.Bar(
-                x=middle, y=share.astype(np.float32), name=name, opacity=0.72, width=float(edges[1] - edges[0]),
-                marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": "#FFFFFF", "size": 5, "fillmode": "overlay"}},
-                hovertemplate="%{x:.2f}: %{y:.1f} %<extra>" + name + "</extra>",
-            )
+        pattern = {"shape": shape, "fgcolor": "#FFFFFF", "size": 5, "fillmode": "overlay"}
+        sheet.add(
+            "bar", x=middle, y=share.astype(np.float32), name=name, opacity=0.72, width=width,
+            marker={"color": colour, "pattern": pattern},
+            hovertemplate="%{x:.2f}: %{y:.1f} %<extra>" + name + "</extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="overlay", bargap=0)
-    figure.update_xaxes(range=[low, high], title={"text": t("views.axis.score")})
-    figure.update_yaxes(rangemode="tozero", title={"text": t("views.axis.share_of_pairs")}, nticks=5)
-    _rules(figure, score, threshold)
+    sheet.set(
+        barmode="overlay", bargap=0, xaxis={"range": [low, high], "title": {"text": t("views.axis.score")}},
+        yaxis={"rangemode": "tozero", "title": {"text": t("views.axis.share_of_pairs")}, "nticks": 5},
+    )  # fmt: skip
+    _rules(sheet, score, threshold)
     facts = {
-        "true": base.num(float(true.mean())), "shuffled": base.num(float(shuffled.mean())),
-        "auc": base.num(auc(true, shuffled)), "pairs": f"{len(true):,}", "others": f"{len(shuffled):,}",
-        "peak": base.num(float(max(parts[0].max(), parts[1].max()))),
+        "true": num(float(true.mean())), "shuffled": num(float(shuffled.mean())),
+        "auc": num(auc(true, shuffled)), "pairs": f"{len(true):,}", "others": f"{len(shuffled):,}",
+        "peak": num(float(max(parts[0].max(), parts[1].max()))),
     }  # fmt: skip
     alt, finding = t("views.hills.alt", **facts), t("views.hills.finding", **facts)
     if score is not None:
         said = {
-            "score": base.num(score), "of_true": base.percent(above(true, score)),
-            "of_shuffled": base.percent(above(shuffled, score)),
+            "score": num(score), "of_true": percent(above(true, score)),
+            "of_shuffled": percent(above(shuffled, score)),
         }  # fmt: skip
-        finding = base.join(t("views.hills.sample", **said), finding)
-        alt = base.join(t("views.hills.sample", **said), alt)
+        finding = join(t("views.hills.sample", **said), finding)
+        alt = join(t("views.hills.sample", **said), alt)
     if threshold is not None:
         names = ("precision", "recall", "f1")
-        at = {name: base.num(v) for name, v in zip(names, kept(true, shuffled, threshold), strict=True)}
-        finding = base.join(finding, t("views.hills.threshold", threshold=base.num(threshold), **at))
+        at = {name: num(v) for name, v in zip(names, kept(true, shuffled, threshold), strict=True)}
+        finding = join(finding, t("views.hills.threshold", threshold=num(threshold), **at))
     table = pd.DataFrame({
         t("views.axis.from"): edges[:-1], t("views.axis.to"): edges[1:],
         t("views.hills.true"): parts[1].astype(np.float32), t("views.hills.shuffled"): parts[0].astype(np.float32),
     })  # fmt: skip
     return Picture(
-        key, title, figure, alt, table, finding, t("views.hills.shows"), base.caveat(signal, "caveat.match_score")
+        key, title, sheet.figure(), alt, table, finding, t("views.hills.shows"), caveat(signal, "caveat.match_score")
     )
 
 
@@ -116,40 +118,36 @@ def _range(unit: str, values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _rules(figure: go.Figure, score: float | None, threshold: float | None) -> None:
-    """A solid line at this sample and a dashed one at the threshold, labelled on two heights."""
+def _rules(sheet: Sheet, score: float | None, threshold: float | None) -> None:
+    """A solid line at this sample and a dashed one at the threshold, labelled on two heights above the bars."""
+    said = [] if score is None else [(t("views.hills.here", score=num(score)), score)]
+    said += [] if threshold is None else [(t("views.hills.line", threshold=num(threshold)), threshold)]
+    for height, (text, x) in enumerate(reversed(said)):
+        side = "right" if x > 0.5 else "left"
+        sheet.note(text, x=x, y=1, yref="paper", yanchor="bottom", xanchor=side, yshift=16 * height)
     if score is not None:
-        figure.add_vline(x=score, line={"color": base.COLOURS["image"], "width": 3})
-        figure.add_annotation(
-            text=t("views.hills.here", score=base.num(score)), x=score, y=1, yref="paper", yanchor="bottom",
-            xanchor="right" if score > 0.5 else "left", showarrow=False,
-        )  # fmt: skip
+        sheet.rule(score, dash="solid", colour=CHOSEN, width=3)
     if threshold is not None:
-        figure.add_vline(x=threshold, line={"color": base.INK, "width": 2, "dash": "dash"})
-        figure.add_annotation(
-            text=t("views.hills.line", threshold=base.num(threshold)), x=threshold, y=0.96, yref="paper",
-            yanchor="top", xanchor="right" if threshold > 0.5 else "left", showarrow=False,
-        )  # fmt: skip
-    figure.update_layout(legend={"y": 1.09}, margin={"t": 58 if score is not None else 36})
+        sheet.rule(threshold, width=2)
+    room = 16 * len(said)
+    sheet.set(margin={"t": 30 + room}, legend={"yref": "container", "y": 1, "yanchor": "top"})
 
 
 def _alone(signal: Match | None, score: float, threshold: float | None) -> Picture:
     """The score on its own scale, where nothing was measured to compare it with."""
     low, high = _range(signal.unit if signal is not None else "probability", np.asarray([0, 1, score], np.float32))
-    figure = base.canvas("hills", 150, top=44)
-    figure.add_trace(
-        go.Bar(
-            x=[np.float32(score - min(low, 0))], base=[min(low, 0)], y=[t("views.axis.score")], orientation="h",
-            marker={"color": TRUE}, hovertemplate="%{x:.3f}<extra></extra>", showlegend=False,
-        )
+    sheet = Sheet("hills", 150)
+    sheet.add(
+        "bar", x=[np.float32(score - min(low, 0))], base=[min(low, 0)], y=[t("views.axis.score")], orientation="h",
+        marker={"color": TRUE}, hovertemplate="%{x:.3f}<extra></extra>", showlegend=False,
     )  # fmt: skip
-    _rules(figure, score, threshold)
-    figure.update_xaxes(range=[low, high])
-    finding = t("views.hills.alone", score=base.num(score))
+    _rules(sheet, score, threshold)
+    sheet.set(xaxis={"range": [low, high]})
+    finding = t("views.hills.alone", score=num(score))
     table = pd.DataFrame({t("views.axis.score"): [np.float32(score)]})
     return Picture(
-        "hills", t("views.hills.title"), figure, finding, table, finding, t("views.hills.shows_alone"),
-        base.caveat(signal, "caveat.match_score"),
+        "hills", t("views.hills.title"), sheet.figure(), finding, table, finding, t("views.hills.shows_alone"),
+        caveat(signal, "caveat.match_score"),
     )  # fmt: skip
 
 
@@ -169,36 +167,33 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 10)
     count = np.asarray([len(g) for g in groups])
     error = float((np.abs(said - seen) * count).sum() / count.sum())
     low, high = wilson(seen * count, count)
-    figure = base.canvas(key, 320)
-    figure.add_trace(
-        go.Scatter(
-            x=np.asarray([0, 1], np.float32), y=np.asarray([0, 1], np.float32), mode="lines", hoverinfo="skip",
-            name=t("views.reliability.ideal"), line={"color": base.INK, "dash": "dash", "width": 1.5},
-        )
+    sheet = Sheet(key, 320, top=34)
+    sheet.add(
+        "scatter", x=np.asarray([0, 1], np.float32), y=np.asarray([0, 1], np.float32), mode="lines", hoverinfo="skip",
+        name=t("views.reliability.ideal"), line={"color": INK, "dash": "dash", "width": 1.5},
     )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=said, y=seen, mode="lines+markers", name=t("views.reliability.seen"),
-            marker={"size": 9, "color": TRUE}, line={"color": TRUE},
-            error_y={"type": "data", "array": (high - seen).astype(np.float32), "symmetric": False,
-                     "arrayminus": (seen - low).astype(np.float32), "thickness": 1.5, "width": 4},
-            text=[f"{c:,}" for c in count],
-            hovertemplate=t("views.reliability.hover") + "<extra></extra>",
-        )
+    sheet.add(
+        "scatter", x=said, y=seen, mode="lines+markers", name=t("views.reliability.seen"),
+        marker={"size": 9, "color": TRUE}, line={"color": TRUE}, text=[f"{c:,}" for c in count],
+        error_y={"type": "data", "array": (high - seen).astype(np.float32), "symmetric": False,
+                 "arrayminus": (seen - low).astype(np.float32), "thickness": 1.5, "width": 4},
+        hovertemplate=t("views.reliability.hover") + "<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(range=[0, 1], title={"text": t("views.reliability.said")}, nticks=6)
-    figure.update_yaxes(range=[0, 1.02], title={"text": t("views.reliability.seen")}, nticks=6)
+    sheet.set(
+        xaxis={"range": [0, 1], "title": {"text": t("views.reliability.said")}, "nticks": 6},
+        yaxis={"range": [0, 1.02], "title": {"text": t("views.reliability.seen")}, "nticks": 6},
+    )
     worst = int(np.abs(said - seen).argmax())
     facts = {
-        "ece": base.num(error), "count": f"{len(stated):,}", "bins": bins, "said": base.num(float(said[worst])),
-        "seen": base.num(float(seen[worst])), "each": f"{count.min():,}",
+        "ece": num(error), "count": f"{len(stated):,}", "bins": bins, "said": num(float(said[worst])),
+        "seen": num(float(seen[worst])), "each": f"{count.min():,}",
     }  # fmt: skip
     table = pd.DataFrame({
         t("views.reliability.said"): said, t("views.reliability.seen"): seen, t("views.axis.count"): count,
         t("views.axis.low95"): low.astype(np.float32), t("views.axis.high95"): high.astype(np.float32),
     })  # fmt: skip
     return Picture(
-        key, title, figure, t("views.reliability.alt", **facts), table, t("views.reliability.finding", **facts),
+        key, title, sheet.figure(), t("views.reliability.alt", **facts), table, t("views.reliability.finding", **facts),
         t("views.reliability.shows"), t("views.reliability.hides"),
     )  # fmt: skip
 
@@ -224,27 +219,26 @@ def ranks(partners: Sequence[int] | np.ndarray, candidates: int, *, direction: s
     counts = np.histogram(found, edges)[0]
     spans = [(a, b - 1) for a, b in pairwise(edges)]
     names = [f"{a:,}" if a == b else f"{a:,}–{b:,}" for a, b in spans]
-    figure = base.canvas(key, 300, top=28)
-    figure.add_trace(
-        go.Bar(
-            x=names, y=counts.astype(np.float32), marker={"color": TRUE}, text=[f"{c:,}" for c in counts],
-            textposition="outside", cliponaxis=False, hovertemplate="%{x}: %{y}<extra></extra>", showlegend=False,
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-        )
+    sheet = Sheet(key, 300, top=28)
+    sheet.add(
+        "bar", x=names, y=counts.astype(np.float32), marker={"color": TRUE}, text=[f"{c:,}" for c in counts],
+        textposition="outside", cliponaxis=False, hovertemplate="%{x}: %{y}<extra></extra>", showlegend=False,
     )  # fmt: skip
-    figure.update_layout(clickmode="event+select")
-    figure.update_xaxes(type="category", title={"text": t("views.axis.rank")}, tickangle=-40)
-    figure.update_yaxes(rangemode="tozero", title={"text": t("views.axis.count")}, nticks=5)
+    sheet.clicks()
+    sheet.set(
+        xaxis={"type": "category", "title": {"text": t("views.axis.rank")}, "tickangle": -40},
+        yaxis={"rangemode": "tozero", "title": {"text": t("views.axis.count")}, "nticks": 5},
+    )
     most = int(counts.argmax())
     facts = {
         "median": f"{int(np.median(found)):,}", "candidates": f"{candidates:,}", "count": f"{len(found):,}",
-        "r1": base.percent(float((found <= 1).mean())), "r5": base.percent(float((found <= 5).mean())),
-        "r10": base.percent(float((found <= 10).mean())), "mrr": base.num(float((1 / found).mean())),
-        "direction": direction or t("views.ranks.partner"), "chance": base.percent(min(1, 10 / candidates)),
+        "r1": percent(float((found <= 1).mean())), "r5": percent(float((found <= 5).mean())),
+        "r10": percent(float((found <= 10).mean())), "mrr": num(float((1 / found).mean())),
+        "direction": direction or t("views.ranks.partner"), "chance": percent(min(1, 10 / candidates)),
         "most": f"{int(counts[most]):,}", "where": names[most],
     }  # fmt: skip
     table = pd.DataFrame({t("views.axis.rank"): names, t("views.axis.count"): counts})
     return Picture(
-        key, title, figure, t("views.ranks.alt", **facts), table, t("views.ranks.finding", **facts),
+        key, title, sheet.figure(), t("views.ranks.alt", **facts), table, t("views.ranks.finding", **facts),
         t("views.ranks.shows"), t("views.ranks.hides"), (tuple(spans),),
     )  # fmt: skip

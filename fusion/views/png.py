@@ -42,6 +42,12 @@ SCRIPT = """
 """
 
 
+def figure_json(picture: Picture) -> str:
+    """A figure as JSON without WebGL, which printers, old machines and headless browsers may lack."""
+    made: str = picture.figure.to_json(engine="json")
+    return made.replace('"type":"scattergl"', '"type":"scatter"')
+
+
 def browser() -> str | None:
     """The Chrome to draw with: FUSION_CHROME when set, else the first one on the path, else None."""
     asked = os.environ.get("FUSION_CHROME")
@@ -68,8 +74,8 @@ def write_png(folder: Path, sections: Sequence[tuple[str, Sequence[Picture]]]) -
 
 def _draw(chrome: str, pictures: dict[str, Picture]) -> dict[str, bytes]:
     """All pictures in one run of the browser, which hands them back inside its page. -> {key: PNG bytes}"""
-    figures = {key: json.loads(picture.figure.to_json(engine="json")) for key, picture in pictures.items()}
-    data = json.dumps(figures).replace("<", "\\u003c").replace("&", "\\u0026")
+    figures = ",".join(f"{json.dumps(key)}:{figure_json(picture)}" for key, picture in pictures.items())
+    data = f"{{{figures}}}".replace("<", "\\u003c").replace("&", "\\u0026")
     script = get_plotlyjs().replace("</script", "<\\/script")
     page = (
         '<!doctype html><html><head><meta charset="utf-8"></head><body>'

@@ -1,0 +1,34 @@
+"""Colours that tell modalities and values apart, also for readers who see few colours, and the shapes beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INK = "#7A7A7A"  # "the text colour" of a mark: a grey with 4:1 on white and on the dark background alike
+CHOSEN = "#D55E00"  # rings and frames of what was chosen
+SEQUENTIAL = (
+    "#00224E", "#123570", "#3B496C", "#575D6D", "#707173", "#8A8678", "#A59C74", "#C3B369", "#E1CC55", "#FEE838",
+)  # fmt: skip  # cividis
+DIVERGING = (
+    "#084594", "#3869A8", "#688CBC", "#97B0CF", "#C7D3E3", "#E9D7C7", "#DCB797", "#CE9866", "#C17836", "#B35806",
+)  # fmt: skip
+CATEGORIES = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#7A7A7A",
+)  # fmt: skip  # Okabe-Ito first
+COLOURS = {
+    "text": "#0072B2", "image": "#D55E00", "video": "#D55E00", "graph": "#009E73", "audio": "#CC79A7",
+    "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933", "fused": INK, "bias": INK,
+}  # fmt: skip
+SHAPES = {
+    "text": "circle", "image": "diamond", "video": "diamond", "graph": "square", "audio": "triangle-up",
+    "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star", "fused": "hexagon",
+}  # fmt: skip
+PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the colour, by order
+
+
+def scale(colours: Sequence[str]) -> list[list[float | str]]:
+    """Colours as Plotly wants them: pairs of a place in 0..1 and a colour."""
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]

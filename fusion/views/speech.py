@@ -1,0 +1,100 @@
+"""Numbers, names and labels as a person reads them, in the language in use."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusion import words
+from fusion.words import t
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusion.signals import Signal
+
+
+def num(value: float) -> str:
+    """A number with three significant digits at most: 0.731, 12.3, 1,240, −0.0042, 0."""
+    if not np.isfinite(value):
+        return "–"
+    if abs(value) < 1e-6:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace("-", "−")
+    if abs(value) < 1e-4:
+        return f"{value:.1e}".replace("-", "−")
+    digits = 3 if abs(value) >= 0.1 else 2
+    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    said = f"{value:.{places}f}"
+    return (said.rstrip("0").rstrip(".") if places else said).replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with two or three significant digits: 62 %, 4.1 %, under 0.1 %."""
+    value = 100 * share
+    if not np.isfinite(value):
+        return "–"
+    if 0 < value < 0.1:
+        return t("views.percent", value="< 0.1")
+    return t("views.percent", value=f"{value:.0f}" if value >= 9.95 or value == 0 else f"{value:.1f}")
+
+
+def signed(change: float) -> str:
+    """A change with its sign, an arrow and a word: "−0.32 ↓ lower"."""
+    if abs(change) < 5e-4:
+        return t("views.change.none")
+    way = "up" if change > 0 else "down"
+    return t(f"views.change.{way}", value=num(abs(change)))
+
+
+def say(name: str) -> str:
+    """What a reader calls a technical name ("image", "match_score"), itself when the catalogue has no word for it."""
+    key = "name." + re.sub(r"\W+", "_", name.strip().lower())
+    return t(key) if key in words.catalogue(words.current()) else name
+
+
+def caveat(signal: Signal | None, fallback: str) -> str:
+    """What a picture of a signal doesn't show: the signal's caveat, or the view's own sentence (a key)."""
+    if signal is None or not signal.caveat:
+        return t(fallback)
+    known = signal.caveat in words.catalogue(words.current())
+    return t(signal.caveat) if known else signal.caveat  # a plugin writes its own sentence
+
+
+def clean(text: str, longest: int = 16) -> str:
+    """A label from words of a person: one line, no markup that Plotly would read, cut with an ellipsis."""
+    line = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u2028\u2029]+", " ", text).strip() or "·"
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+
+
+def plain(text: str, longest: int = 40) -> str:
+    """The same for sentences, tables and alternatives, where nothing reads markup."""
+    line = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u2028\u2029]+", " ", text).strip() or "·"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """Labels made different without looking different: a repeated one gets zero-width spaces.
+
+    Plotly merges equal categories of an axis, and hovering must still show the word itself.
+    """
+    seen: dict[str, int] = {}
+    result = []
+    for label in labels:
+        seen[label] = seen.get(label, -1) + 1
+        result.append(label + "\u200b" * seen[label])
+    return result
+
+
+def join(*sentences: str) -> str:
+    """Sentences after each other as the language writes them; empty ones fall out."""
+    return t("views.list.sentence").join(sentence for sentence in sentences if sentence)
+
+
+def limit_note(shown: int, count: int) -> str:
+    """ "Showing 100 of 312." when something was left out, else nothing."""
+    return t("views.showing", shown=shown, count=count) if shown < count else ""
