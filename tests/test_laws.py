@@ -1,0 +1,360 @@
+"""What every system obeys, over the table of models.
+
+A law that a published formula breaks is declared on the card, must really break there, and must hold under the switch
+that tests/toys.py names; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fusion import checkpoints, signals
+from fusion.models import MODELS
+from fusion.models.base import FusionModel
+from fusion.signals import Attention, Embedding, FusionOutput, Gate, Match, ModalityWeights, Norms, Parts, Signal
+from fusion.types import Batch, Image, Sample, Task, Text
+from fusion.views import VIEWS, draw
+from tests.toys import TOYS, build, exchange
+
+SIZE = 11  # B: no other axis of a toy has it
+STEP_AXIS = {"Gate": 1, "Norms": 1, "Marginals": 1, "Parts": 2, "Attention": 2}  # where a signal's own steps lie
+
+every_model = pytest.mark.parametrize("key", list(MODELS))
+
+
+def random_batch(key: str, model: FusionModel, size: int = SIZE) -> Batch:
+    torch.manual_seed(5)
+    return TOYS[key].batch(model.config, size)
+
+
+def seen(output: FusionOutput) -> dict[str, Tensor]:
+    """All that an output says about real steps, whatever padding stands behind them."""
+    said: dict[str, Tensor] = {"prediction": output.prediction[output.prediction != -1], "fused": output.fused}
+    for signal in output.trace:
+        mask = signal.query_mask if isinstance(signal, Attention) else getattr(signal, "mask", None)
+        value: Tensor = signal.value  # type: ignore[attr-defined]  # every kind has one
+        if mask is not None:
+            value = value.movedim(STEP_AXIS[type(signal).__name__], 1)[mask]
+        said[signal.name] = value
+    return said
+
+
+def same(left: FusionOutput, right: FusionOutput, tolerance: float = 1e-5) -> bool:
+    a, b = seen(left), seen(right)
+    assert a.keys() == b.keys()
+    return all(
+        a[name].shape == b[name].shape
+        and torch.allclose(a[name].double(), b[name].double(), atol=tolerance, rtol=tolerance)
+        for name in a
+    )
+
+
+def lawful(key: str, law: str) -> FusionModel:
+    return build(key, **TOYS[key].lawful.get(law, {}))
+
+
+def noise(batch: Batch, modality: str, where: Tensor) -> Batch:
+    """The batch with other content at some steps of a modality. where (B, T) bool"""
+    changed = torch.where(where[..., None], 5 * torch.randn_like(batch.features[modality]), batch.features[modality])
+    return replace(batch, features={**batch.features, modality: changed})
+
+
+def test_every_model_has_a_toy() -> None:
+    assert list(TOYS) == list(MODELS)
+
+
+@every_model
+def test_the_prediction_has_the_shape_of_its_task(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    output = model(batch)
+    size, classes = len(batch), len(model.classes)
+    steps = batch.mask[model.modalities[0].name].shape[1]
+    shapes = {
+        Task.REGRESSION: (size,), Task.CLASSES: (size, classes), Task.TAGGING: (size, steps), Task.MATCHING: (size,),
+    }  # fmt: skip
+    assert output.prediction.shape == shapes[model.task]
+    assert output.fused.shape[0] == size
+    assert output.fused.ndim == 2
+    if model.task is Task.TAGGING:
+        real = batch.mask[model.modalities[0].name]
+        assert ((output.prediction >= 0) == real).all()
+        assert output.prediction.max() < classes
+
+
+@every_model
+def test_every_signal_has_its_samples_first_and_its_steps_where_its_kind_says(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    for signal in model(batch).trace:
+        assert all(len(tensor) == len(batch) for tensor in signal.tensors().values()), signal.name
+        if isinstance(signal, Attention):
+            queries, keys = (batch.mask[m].shape[1] for m in (signal.queries, signal.keys))
+            assert signal.value.shape[2:] == (queries, keys)
+            assert signal.query_mask.shape == (len(batch), queries)
+            assert signal.key_mask.shape == (len(batch), keys)
+        elif hasattr(signal, "mask"):
+            assert signal.mask.shape == batch.mask[signal.steps].shape  # type: ignore[attr-defined]
+            at = STEP_AXIS[type(signal).__name__]
+            assert signal.value.shape[at] == signal.mask.shape[1], signal.name  # type: ignore[attr-defined]
+
+
+@every_model
+def test_the_trace_holds_the_kinds_that_the_card_promises(key: str) -> None:
+    model = build(key)
+    trace = model(random_batch(key, model)).trace.plus(*model.learned())
+    assert {type(signal).__name__ for signal in trace} == set(model.card.shows)
+    assert all(hasattr(signals, name) for name in model.card.shows)
+    assert all(not signal.per_sample for signal in model.learned())
+
+
+@every_model
+def test_what_must_sum_to_one_does_and_ranges_hold(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    output = model(batch)
+    for name, value in seen(output).items():
+        assert torch.isfinite(value).all(), name
+        signal = next((one for one in output.trace if one.name == name), None)
+        if signal is not None and signal.normalised_over:
+            total = value.sum(-1)
+            torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0, msg=name)
+            assert value.min() >= 0
+        if isinstance(signal, (Gate, Match)):
+            assert value.min() >= 0
+            assert value.max() <= 1
+        if isinstance(signal, Norms):
+            assert value.min() >= 0
+        if isinstance(signal, Embedding) and signal.unit == "cosine":
+            torch.testing.assert_close(value.norm(dim=-1), torch.ones(len(batch)))
+        if isinstance(signal, Parts):
+            expected = output.extras[signal.total]
+            torch.testing.assert_close(signal.value.sum(1), expected, atol=1e-5, rtol=1e-5)
+        assert not isinstance(signal, (Attention, ModalityWeights)) or signal.normalised_over
+
+
+@every_model
+def test_an_answer_does_not_depend_on_the_rest_of_its_batch(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    whole = model(batch)
+    for row in range(len(batch)):
+        alone = model(batch.rows([row]))
+        mine = FusionOutput(whole.prediction[row : row + 1], whole.fused[row : row + 1], whole.trace.at(row))
+        assert same(alone, mine), row
+
+
+@every_model
+def test_exchanging_samples_exchanges_their_answers_exactly(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    order = torch.randperm(len(batch))
+    ours, theirs = model(batch), model(batch.rows(order))
+    assert torch.equal(ours.prediction[order], theirs.prediction)
+    assert torch.equal(ours.fused[order], theirs.fused)
+    for signal, other in zip(ours.trace, theirs.trace, strict=True):
+        assert torch.equal(signal.value[order], other.value), signal.name  # type: ignore[attr-defined]
+
+
+@every_model
+def test_padding_changes_nothing(key: str) -> None:
+    model = lawful(key, "padding")
+    batch = random_batch(key, model)
+    assert any((~mask).any() for mask in batch.mask.values()), "a batch without padding can't show it"
+    before = model(batch)
+    for modality, mask in batch.mask.items():
+        assert same(before, model(noise(batch, modality, ~mask))), modality
+
+
+@every_model
+def test_cutting_padding_off_changes_nothing(key: str) -> None:
+    model = lawful(key, "padding")
+    batch = random_batch(key, model)
+    batch = batch.rows(batch.mask["text"].sum(1).argsort()[:5])  # the five shortest texts
+    longest = int(batch.mask["text"].sum(1).max())
+    assert longest < batch.mask["text"].shape[1]
+    cut = lambda tensors: {**tensors, "text": tensors["text"][:, :longest]}  # noqa: E731
+    short = replace(batch, features=cut(batch.features), mask=cut(batch.mask), kept=cut(batch.kept))
+    assert same(model(batch), model(short))
+
+
+@every_model
+@pytest.mark.parametrize("law", ["padding"])
+def test_a_declared_exception_really_is_one(key: str, law: str) -> None:
+    declared = law in MODELS[key].card.exceptions
+    assert declared == (law in TOYS[key].lawful)
+    if declared:
+        published = {name: MODELS[key].Config.__dataclass_fields__[name].default for name in TOYS[key].lawful[law]}
+        model = build(key, **published)
+        batch = random_batch(key, model)
+        changed = [noise(batch, modality, ~mask) for modality, mask in batch.mask.items()]
+        assert not all(same(model(batch), model(other)) for other in changed)
+
+
+@every_model
+def test_what_was_hidden_on_purpose_changes_nothing(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    text = batch.mask["text"].clone()
+    text[:, 1] = False  # the second step of every text, real and hidden
+    batch = replace(batch, kept={**batch.kept, "text": text})
+    before = model(batch)
+    for modality, kept in batch.kept.items():
+        hidden = batch.mask[modality] & ~kept
+        assert hidden.any()
+        assert same(before, model(noise(batch, modality, hidden))), modality
+
+
+@every_model
+def test_what_a_missing_modality_holds_changes_nothing(key: str) -> None:
+    model = build(key)
+    for modality in (m.name for m in model.modalities):
+        batch = random_batch(key, model).without(modality)
+        other = noise(batch, modality, torch.ones_like(batch.mask[modality]))
+        other = replace(other, pooled={**other.pooled, modality: torch.randn_like(other.pooled[modality])})
+        assert same(model(batch), model(other)), modality
+        assert not same(model(batch), model(random_batch(key, model))), f"{modality} is read by nothing"
+
+
+@every_model
+@pytest.mark.parametrize("released", [False, True], ids=["published", "released"])
+def test_every_parameter_is_saved_and_gets_a_gradient(key: str, released: bool) -> None:
+    config = TOYS[key].config()
+    if released:
+        changes = vars(MODELS[key].Config.released())
+        defaults = vars(MODELS[key].Config())
+        config = TOYS[key].config(**{name: value for name, value in changes.items() if value != defaults[name]})
+    model = MODELS[key](config).train()
+    batch = random_batch(key, model)
+    sum(model.loss(model(batch), batch).values()).backward()
+    saved = model.state_dict()
+    for name, parameter in model.named_parameters():
+        assert name in saved
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert torch.isfinite(parameter.grad).all(), name
+        largest = float(parameter.grad.abs().max())
+        if name.endswith(TOYS[key].flat):
+            assert largest < 1e-6, f"{name} is declared flat"
+        else:
+            assert largest > 1e-7, f"the gradient of {name} is zero"
+
+
+@every_model
+def test_the_loss_is_finite_named_and_needs_no_trace(key: str) -> None:
+    model = build(key).train()
+    batch = random_batch(key, model)
+    torch.manual_seed(1)
+    terms = model.loss(model(batch, trace=False), batch)
+    torch.manual_seed(1)
+    again = model.loss(model(batch, trace=True), batch)
+    assert terms.keys() == again.keys()
+    for name, term in terms.items():
+        assert term.shape == ()
+        assert torch.isfinite(term)
+        torch.testing.assert_close(term, again[name], atol=1e-5, rtol=1e-5)
+
+
+@every_model
+def test_with_and_without_a_trace_the_answer_is_the_same(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    told, silent = model(batch, trace=True), model(batch, trace=False)
+    assert type(told) is type(silent)
+    assert len(list(silent.trace)) == 0
+    assert torch.equal(told.prediction, silent.prediction)
+    torch.testing.assert_close(told.fused, silent.fused, atol=1e-5, rtol=1e-5)
+    assert told.extras.keys() == silent.extras.keys()
+    for name, value in told.extras.items():
+        torch.testing.assert_close(value, silent.extras[name], atol=1e-5, rtol=1e-5)
+
+
+def train(key: str, steps: int, **switches: Any) -> tuple[FusionModel, list[float]]:
+    """A toy model after some steps on its planted task, with the loss of every step."""
+    model = build(key, **switches).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for step in range(steps):
+        batch = TOYS[key].planted(model.config, 24)
+        loss = sum(model.loss(model(batch, trace=False), batch, step).values())
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[union-attr]  # a sum of tensors is one
+        optimiser.step()
+        losses.append(float(loss.detach()))  # type: ignore[union-attr]
+    return model.eval(), losses
+
+
+@every_model
+def test_the_same_seed_gives_the_same_training(key: str) -> None:
+    (first, losses), (second, again) = train(key, 3, dropout=0.3), train(key, 3, dropout=0.3)
+    assert losses == again
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+
+
+@every_model
+def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: str) -> None:
+    model, losses = train(key, 60)
+    assert losses[-1] < losses[0]
+    batch = TOYS[key].planted(model.config, 60)
+    right = lambda one: float((model(one, trace=False).prediction == batch.target).all(-1).float().mean())  # noqa: E731
+    plain = right(batch)
+    order = torch.roll(torch.arange(60), 7)
+    hurt = {m.name: plain - right(exchange(batch, m.name, order)) for m in model.modalities}
+    assert plain > 0.95
+    worst = max(hurt, key=lambda name: hurt[name])
+    assert worst == TOYS[key].answer
+    assert hurt[worst] > 0.3  # half of the exchanged ones hold the other answer
+    assert all(hurt[worst] > 2 * drop for name, drop in hurt.items() if name != worst)
+
+
+@every_model
+def test_a_checkpoint_gives_back_the_model_that_was_saved(key: str, tmp_path: Path) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    made = checkpoints.save(
+        tmp_path / "saved", model, encoders={"text": "a", "image": "b"}, data="toy", metrics={"f1": 0.5},
+        card="# Toy\n", origin={"source": "toy"},
+    )  # fmt: skip
+    loaded = checkpoints.load(made)
+    assert loaded.config == model.config
+    assert not loaded.training
+    assert same(model(batch), loaded(batch), tolerance=0)
+    half = checkpoints.save(
+        tmp_path / "half", model, encoders={}, data="", metrics={}, card="", origin={}, half=True,
+    )  # fmt: skip
+    assert {value.dtype for value in load_file(half.folder / "weights.safetensors").values()} == {torch.float16}
+    rounded = build(key)
+    rounded.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
+    assert same(rounded(batch), checkpoints.load(half)(batch), tolerance=0)
+
+
+@every_model
+def test_every_signal_draws(key: str) -> None:
+    from PIL import Image as Pictures
+
+    model = build(key)
+    trace = model(random_batch(key, model)).trace.cpu().at(0)
+    sample = Sample("one", {"text": Text("a word"), "image": Image(data=_png(Pictures.new("RGB", (30, 20), "red")))})
+    drawn: list[Signal] = [*trace, *model.learned()]
+    for signal in drawn:
+        assert VIEWS[type(signal)]
+        pictures = draw(signal, sample, trace)
+        assert pictures, signal.name
+        for picture in pictures:
+            assert picture.alt
+            assert len(picture.table)
+            assert picture.figure.data or picture.figure.layout.images, signal.name
+
+
+def _png(picture: Any) -> bytes:
+    import io
+
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
