@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import string
 import threading
@@ -215,6 +216,23 @@ def test_any_text_gives_finite_features_and_names_that_can_be_shown(kind: str, l
         label.encode("utf-8")
         assert not any(ord(character) < 32 for character in label)
     assert len(names.groups) + encoded.truncated[0] == len(split_words(text))
+
+
+def test_a_long_text_is_cut_before_the_tokenizer_sees_it() -> None:
+    given: list[int] = []
+
+    class Spy:
+        def __getattr__(self, name: str) -> object:
+            return getattr(text_encoder().pieces.tokenizer, name)
+
+        def encode(self, text: str, **options: object) -> object:
+            given.append(len(text))
+            return text_encoder().pieces.tokenizer.encode(text, **options)
+
+    pieces = copy.copy(text_encoder().pieces)
+    pieces.tokenizer = Spy()  # type: ignore[assignment]
+    pieces.tokenise(["a " * 500_000], 20)
+    assert given == [20 * 64]
 
 
 def test_what_was_cut_is_counted() -> None:

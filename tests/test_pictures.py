@@ -101,6 +101,8 @@ def test_sixteen_bits_are_scaled_not_cut_off(kind: str) -> None:
     made = np.asarray(open_bytes(packed(PIL.Image.fromarray(ramp), kind)))
     assert made.shape == (4, 256, 3)
     assert np.abs(made[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+    dark = np.asarray(open_bytes(packed(PIL.Image.fromarray(ramp[:, :64]), kind)))
+    assert np.array_equal(dark, made[:, :64])  # a dark picture stays dark
 
 
 def test_numbers_without_a_range_are_stretched() -> None:

@@ -74,9 +74,7 @@ class FeatureCache:
         """Features of every sample's text, padded to `length`; a sample without a text is absent."""
         parts = [sample.parts.get("text") for sample in samples]
         start = (VERSION, encoder.name, encoder.digest, encoder.preprocessing, str(length), padding)
-        keys = [
-            digest(*start, part.raw, *part.words) if isinstance(part, Text) else None for part in parts
-        ]
+        keys = [digest(*start, part.raw, *part.words) if isinstance(part, Text) else None for part in parts]
         by_key = {
             key: part for key, part in zip(keys, parts, strict=True) if key is not None and isinstance(part, Text)
         }

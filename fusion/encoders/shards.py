@@ -204,7 +204,10 @@ class Space:
             raise FusionError(
                 f'Features can\'t be saved in "{self.folder.parent}" ({error.strerror}); free space or set FUSION_HOME.'
             ) from error
-        return self._read(path, keys)
+        try:
+            return self._read(path, keys)
+        except FileNotFoundError:  # another process has joined it with others already
+            return Shard(path, keys, **tensors)
 
     def _tidy(self) -> None:
         """Join small shards once there are many: dropping one picture at a time makes files of one row."""
