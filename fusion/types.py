@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import PIL.Image
+    import torch  # takes seconds to import: a page shows its heading before
+    from torch import Tensor
 
 
 class FusionError(ValueError):
@@ -140,6 +139,8 @@ class Batch:
 
     def rows(self, index: Tensor | list[int]) -> Batch:
         """Some rows, in the order given. index (B',) int"""
+        import torch
+
         index = torch.as_tensor(index, dtype=torch.long, device=self.present.device)
         pick = lambda tensors: {name: tensor[index] for name, tensor in tensors.items()}  # noqa: E731
         order = index.tolist()
