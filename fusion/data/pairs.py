@@ -112,15 +112,15 @@ def _samples(table: Table, where: dict[str, int], pictures: Pictures, problems: 
 def _text(cell: object) -> tuple[Text | None, str]:
     """(text, what was changed in it) or (None, what is wrong with it)."""
     words: tuple[str, ...] = ()
-    if isinstance(cell, list | tuple) and all(isinstance(word, str) for word in cell):
-        words = tuple(writable(word) or "\ufffd" for word in cell)
-        raw = " ".join(str(word) for word in cell)
-    elif isinstance(cell, str) or cell is None:
+    if isinstance(cell, str) or cell is None:
         raw = cell or ""
+    elif isinstance(cell, list | tuple) and all(isinstance(word, str) for word in cell):
+        words = tuple(writable(word) or "\ufffd" for word in cell)
+        raw = " ".join(cell)
     else:
         return None, f"its text is {_kind(cell)}; it must be text"
     clean = " ".join(words) if words else writable(raw)
-    if not clean.strip() or clean.isspace():
+    if not clean or clean.isspace():
         return None, "its text is empty"
     changed = (
         "characters that no file can hold (NUL or lone surrogates) were replaced in its text" if clean != raw else ""
@@ -132,11 +132,10 @@ def _image(cell: object, pictures: Pictures) -> tuple[Image | None, str]:
     """(picture, "") or (None, what is wrong with it). A cell is a path, bytes, or a struct of bytes and path."""
     if isinstance(cell, dict):
         cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, str) or cell is None:
+        return pictures.image((cell or "").strip())
     if isinstance(cell, bytes):
         return (Image(data=cell), "") if cell else (None, "its picture has no bytes")
-    if isinstance(cell, str) or cell is None:
-        path, wrong = pictures.find((cell or "").strip())
-        return (Image(path=path), "") if path is not None else (None, wrong)
     return None, f"its image is {_kind(cell)}; it must be a path or the bytes of a picture"
 
 

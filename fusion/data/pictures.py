@@ -12,6 +12,8 @@ import re
 import stat
 from pathlib import Path
 
+from fusion.types import Image
+
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 ROOTS = "FUSION_DATA_ROOTS"  # folders beside a data set's own that its pictures may lie in, apart by ":"
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|data:")
@@ -26,46 +28,47 @@ class Pictures:
         roots = (self.root, *(os.path.realpath(Path(part).expanduser()) for part in named))
         self._prefixes = tuple(root.rstrip(os.sep) + os.sep for root in roots)
         self._folders: dict[str, str] = {}  # a folder as it was written -> resolved
-        self._seen: dict[str, tuple[Path | None, str]] = {}
+        self._images: dict[str, tuple[Image | None, str]] = {}
         self._marks: list[str] = []
 
-    def find(self, name: str) -> tuple[Path | None, str]:
-        """(path, "") of a picture named relative to the root, or (None, what is wrong with it in a few words)."""
-        found = self._seen.get(name)
+    def image(self, name: str) -> tuple[Image | None, str]:
+        """As `find`, an Image; one for all rows that name it."""
+        found = self._images.get(name)
         if found is None:
-            found = self._seen[name] = self._find(name)
+            path, wrong = self.find(name)
+            found = self._images[name] = (Image(path=path) if path is not None else None, wrong)
         return found
+
+    def find(self, name: str) -> tuple[Path | None, str]:
+        """(path, "") of a file named relative to the root, or (None, what is wrong with it in a few words)."""
+        if not name:
+            return None, "it names no picture"
+        written = name.replace("\\", "/") if "\\" in name and "/" not in name else name  # written on Windows
+        path = ""
+        try:
+            path = self._resolved(os.path.join(self.root, written))
+            status = os.stat(path) if path else None
+        except FileNotFoundError:
+            status, why = None, "there is no file {}"
+        except (OSError, ValueError) as error:  # not permitted, too long, a loop of links, NUL, a lone surrogate
+            said = error.strerror if isinstance(error, OSError) and error.strerror else "it is no file name"
+            status, why = None, f"the file {{}} can't be read: {said.lower()}"
+        else:
+            why = f"{{}} lies outside the folder; move it inside, or name its folder in {ROOTS}"
+        if status is not None and stat.S_ISREG(status.st_mode) and status.st_size:
+            self._marks.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}")
+            return Path(path), ""
+        if _ADDRESS.match(name):
+            why = "{} is an address, not a file; fetch the picture into the folder first"
+        elif status is not None and stat.S_ISREG(status.st_mode):
+            why = "the file {} is empty"
+        elif status is not None:
+            why = f"{{}} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'no ordinary file'}, not a picture"
+        return None, why.format(f'"{shorten(name)}"')
 
     def fingerprint(self) -> str:
         """Name, size and time of every picture found, one a line: changes when one of them does."""
         return "\n".join(self._marks)
-
-    def _find(self, name: str) -> tuple[Path | None, str]:
-        shown = f'"{shorten(name)}"'
-        if not name:
-            return None, "it names no picture"
-        if _ADDRESS.match(name):
-            return None, f"{shown} is an address, not a file; fetch the picture into the folder first"
-        written = name.replace("\\", "/") if "\\" in name and "/" not in name else name  # written on Windows
-        try:
-            path = self._resolved(os.path.join(self.root, written))
-            if not path:
-                return None, f"{shown} lies outside the folder; move it inside, or name its folder in {ROOTS}"
-            status = os.stat(path)
-        except FileNotFoundError:
-            return None, f"there is no file {shown}"
-        except (OSError, ValueError) as error:  # not permitted, too long, a loop of links, NUL, a lone surrogate
-            why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "it is no file name"
-            return None, f"the file {shown} can't be read: {why}"
-        if not stat.S_ISREG(status.st_mode):
-            return (
-                None,
-                f"{shown} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'no ordinary file'}, not a picture",
-            )
-        if not status.st_size:
-            return None, f"the file {shown} is empty"
-        self._marks.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}")
-        return Path(path), ""
 
     def _resolved(self, path: str) -> str:
         """The path with its links resolved, "" when it lies outside every root; nothing out there is looked at."""

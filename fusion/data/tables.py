@@ -134,37 +134,42 @@ def _records(
     A quoted field may run over lines. Between tabs, quotes that make no sense are part of the text: tweets have many.
     """
     csv.field_size_limit(TEXT_BYTES)  # a text of 200,000 characters is long, not wrong
-    open_quotes = 0
-    while start < len(lines):
-        line, first = lines[start], start + 1
-        start += 1
+    at = limit = start  # the next line, and the line that a record may not reach
+
+    def feed() -> Iterator[str]:
+        nonlocal at
+        while at < limit:
+            at += 1
+            yield lines[at - 1] + "\n"
+
+    reader, open_quotes = csv.reader(feed(), delimiter=delimiter, strict=True), 0
+    while at < len(lines):
+        line, first = lines[at], at + 1
         if '"' not in line:
+            at = first
             cells = line.split(delimiter)
             if any(not cell.isspace() for cell in cells if cell):
                 yield first, cells
             continue
-        reader = csv.reader(
-            (lines[i] + "\n" for i in range(first - 1, min(first - 1 + SPAN, len(lines)))),
-            delimiter=delimiter,
-            strict=True,
-        )
+        limit = min(at + SPAN, len(lines))
         try:
             cells, why = next(reader), ""
         except csv.Error as error:
             cells, why = [], str(error)
+        if "unexpected end" in why:  # the feed ran dry
+            at, open_quotes = first, open_quotes + (delimiter != "\t")
+            reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         if delimiter == "\t" and (why or any("\t" in cell for cell in cells)):
+            at = first
             yield first, line.split("\t")
         elif not why:
-            start = first - 1 + reader.line_num
             yield first, cells
         elif "unexpected end" in why:
-            open_quotes += 1
             if open_quotes > OPEN_QUOTES:
                 raise FusionError(f'"{name}" has more than {OPEN_QUOTES} quotes that are never closed; {_DOUBLE}.')
             problems.append(f"line {first}: its quote is not closed in the next {SPAN} lines; {_DOUBLE}")
         else:
-            start = last = first - 1 + reader.line_num
-            where = f"line {first}" if last == first else f"lines {first} to {last}"
+            where = f"line {first}" if at == first else f"lines {first} to {at}"
             problems.append(f"{where}: something follows a closing quote; {_DOUBLE}")
 
 
