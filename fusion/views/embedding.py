@@ -92,7 +92,7 @@ def scatter(
     _rings(sheet, xy, [s for s in selected if s < shown], placed)
     bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
     sheet.set(
-        dragmode="lasso", clickmode="event+select", xaxis=bare,
+        legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
         yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
     )  # fmt: skip
     names = list(dict.fromkeys(kinds.tolist()))

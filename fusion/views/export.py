@@ -38,7 +38,8 @@ h2::first-letter{text-transform:uppercase}
 h3{font-size:1.05rem;margin:1.4rem 0 .2rem}figure{margin:.5rem 0;min-width:0}.plot{width:100%;overflow-x:auto}
 .finding{margin:.2rem 0;font-weight:600}figcaption p{margin:.25rem 0;color:var(--soft)}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-th,td{border-bottom:1px solid var(--line);padding:.2rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}.scroll{overflow-x:auto;max-height:26rem}
+th,td{border-bottom:1px solid var(--line);padding:.2rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+.scroll{overflow-x:auto;max-height:26rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;
 background:var(--band);padding:.8rem;border-radius:.4rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}summary{cursor:pointer;padding:.3rem 0}

@@ -139,7 +139,7 @@ def _draw(
     shown = list(range(1, widest + 1)) if widest <= 12 else [1, *range(4, widest + 1, 4)]
     fixed = {"showgrid": False, "automargin": False}
     sheet.set(
-        width=(widest + 3) * CELL + 40, margin={"pad": 0, "autoexpand": False},
+        width=(widest + 2) * CELL + 40, margin={"pad": 0, "autoexpand": False},
         xaxis={**fixed, "range": [0.5, widest + 2.5], "side": "top", "tickangle": 0,
                "tickvals": [*shown, widest + 2], "ticktext": [*map(str, shown), t("views.heads.mean")]},
         yaxis={**fixed, "range": [lines - 0.5, -0.5], "tickvals": [place for place, _ in ticks],

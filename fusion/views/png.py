@@ -49,8 +49,8 @@ def figure_json(picture: Picture) -> str:
 
 
 def browser() -> str | None:
-    """The Chrome to draw with: FUSION_CHROME when set, else the first one on the path, else None."""
-    asked = os.environ.get("FUSION_CHROME")
+    """The Chrome to draw with: FUSION_CHROMIUM when set, else the first one on the path, else None."""
+    asked = os.environ.get("FUSION_CHROMIUM")
     return asked or next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 

@@ -1,0 +1,136 @@
+"""A sample and a trace with every kind of signal, each axis of another size, for whatever draws or writes them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import PIL.Image
+import plotly.graph_objects as go
+import torch
+
+from fusion.signals import (
+    Attention,
+    Effects,
+    Embedding,
+    Gate,
+    Marginals,
+    Match,
+    ModalityWeights,
+    Norms,
+    Parts,
+    Trace,
+    Transitions,
+)
+from fusion.types import Image, Sample, Steps, Text
+
+CLASSES = ("O", "B-PER", "I-PER", "B-LOC", "X")
+SENTENCE = ("Messi", "feeds", "the", "old", "dog", "in", "Rosario", ".")
+
+
+def text_steps(groups: tuple[str, ...], pieces: tuple[int, ...] = (), padding: int = 0) -> Steps:
+    """[CLS], each word in as many pieces as asked, [SEP], padding."""
+    counts = pieces or (1,) * len(groups)
+    labels, group, spans, at = ["[CLS]"], [-1], [], 0
+    for index, (word, count) in enumerate(zip(groups, counts, strict=True)):
+        labels += [word, *("##" + word[1:2] for _ in range(count - 1))]
+        group += [index] * count
+        spans.append((at, at + len(word)))
+        at += len(word) + 1
+    labels += ["[SEP]", *["[PAD]"] * padding]
+    group += [-1] * (1 + padding)
+    return Steps(tuple(labels), tuple(group), groups, tuple(spans))
+
+
+def region_steps(rows: int, columns: int, marks: int = 0) -> Steps:
+    names = tuple(f"row {y + 1}, column {x + 1}" for y in range(rows) for x in range(columns))
+    return Steps((*("[CLS]",) * marks, *names), (*(-1,) * marks, *range(len(names))), names)
+
+
+def picture_bytes(width: int = 40, height: int = 24) -> bytes:
+    ramp = np.linspace(0, 255, width * height * 3).reshape(height, width, 3).astype(np.uint8)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(ramp).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def made(
+    groups: tuple[str, ...] = SENTENCE, *, pieces: tuple[int, ...] = (), grid: tuple[int, int] = (7, 7), marks: int = 0,
+    heads: int = 5, features: int = 64, padding: int = 2, layers: int = 3, seed: int = 0,
+) -> tuple[Sample, Trace]:  # fmt: skip
+    """A sample and a trace with every kind of signal, each axis of another size, like a tagger with an image gate."""
+    torch.manual_seed(seed)
+    names = text_steps(groups, pieces, padding)
+    places = region_steps(*grid, marks)
+    T, R, C = len(names.labels), len(places.labels), len(CLASSES)
+    mask = torch.arange(T)[None] < T - padding
+    seen = torch.ones(1, R, dtype=torch.bool)
+    on_text = {"steps": "text", "mask": mask}
+    attend = lambda q, k, hidden: torch.softmax(  # noqa: E731
+        (torch.randn(1, heads, q, k) * 2).masked_fill(~hidden[:, None, None], -torch.inf), -1
+    )
+    region = attend(T, R, seen)
+    voices = torch.randn(1, 3, T, C) * torch.tensor([2.0, 0.8, 0.3])[None, :, None, None]
+    before = torch.tensor([[[0.73, 0.51, 0.94], [0.41, 0.0, 0.63], [0.12, 0.0, 0.22], [0.18, 0.49, float("nan")]]])
+    signals = (
+        *(
+            Attention(
+                name=f"text_attention_{i + 1}", unit="weight", normalised_over="text", value=attend(T, T, mask),
+                layer=i, layers=layers, queries="text", keys="text", query_mask=mask, key_mask=mask,
+                caveat="caveat.text_attention",
+            )
+            for i in range(layers)
+        ),
+        Match(name="match_score", unit="probability", value=torch.tensor([0.73]), caveat="caveat.match_score"),
+        Attention(
+            name="region_attention", unit="weight", normalised_over="image", value=region, layer=0, layers=1,
+            queries="text", keys="image", query_mask=mask, key_mask=seen, caveat="caveat.region_attention",
+        ),
+        Gate(
+            name="gate", unit="weight", value=torch.sigmoid(torch.randn(1, T, features)), modality="image",
+            caveat="caveat.gate", **on_text,
+        ),
+        Norms(name="image_share", unit="none", value=torch.rand(1, T), caveat="caveat.norm", **on_text),
+        Parts(
+            name="emission_parts", unit="logit", value=voices, voices=("text", "image", "bias"), total="emissions",
+            classes=CLASSES, caveat="caveat.emission_parts", **on_text,
+        ),
+        Marginals(
+            name="crf_marginals", unit="probability", normalised_over="class", classes=CLASSES,
+            value=torch.softmax(torch.randn(1, T, C) * 3, -1), caveat="caveat.marginals", **on_text,
+        ),
+        ModalityWeights(
+            name="shares", unit="weight", normalised_over="modality", value=torch.tensor([[0.65, 0.25, 0.10]]),
+            modalities=("text", "image", "audio"), caveat="caveat.weights",
+        ),
+        Embedding(
+            name="aligned_text", unit="cosine", value=torch.randn(1, 9), modality="text", caveat="caveat.aligned"
+        ),
+        Embedding(
+            name="aligned_image", unit="cosine", value=torch.randn(1, 9), modality="image", caveat="caveat.aligned"
+        ),
+        Transitions(
+            name="crf_transitions", unit="logit", per_sample=False, value=torch.randn(C, C), start=torch.randn(C),
+            end=torch.randn(C), classes=CLASSES, caveat="caveat.transitions",
+        ),
+        Effects(
+            name="drop", unit="probability", value=before, observables=("match", "gate", "confidence"),
+            conditions=("as_is", "without_text", "without_image", "exchanged_image"),
+            units=("probability", "weight", "probability"), caveat="caveat.drop",
+            said=(("Messi (PER), Rosario (LOC)", "", "Messi (PER)", "Messi (PER), Rosario (LOC)"),),
+        ),
+    )  # fmt: skip
+    parts_ = {"text": Text(" ".join(groups)), "image": Image(data=picture_bytes())}
+    return Sample("one", parts_), Trace(signals, {"text": (names,), "image": (places,)})
+
+
+class Compared:
+    """Scores of true and of shuffled pairs."""
+
+    true = np.asarray([0.2, 0.6, 0.7, 0.8, 0.9, 0.95], np.float32)
+    shuffled = np.asarray([0.05, 0.1, 0.3, 0.4, 0.75], np.float32)
+
+
+def values(figure: go.Figure, curve: int = 0, name: str = "z") -> np.ndarray:
+    """The numbers of one trace of a figure."""
+    return np.asarray(figure.data[curve][name], np.float32)
