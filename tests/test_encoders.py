@@ -367,6 +367,9 @@ def test_boxes_cover_the_picture_and_name_the_margin() -> None:
     assert boxes[0][1] < 0 < boxes[7][3]  # the first row begins on the white margin
     assert boxes[0][0] == 0.0
     assert boxes[48][2] == pytest.approx(1.0)
+    tall = image_encoder().boxes(480, 640)
+    assert tall[0][:2] == pytest.approx((-1 / 6, 0))
+    assert tall[48][2:] == pytest.approx((7 / 6, 1))
     assert image_encoder().boxes(100, 100)[0] == pytest.approx((0, 0, 1 / 7, 1 / 7))
 
 
