@@ -81,7 +81,8 @@ def unreadable() -> dict[str, str]:
 
 
 def _folders() -> list[Path]:
-    return [path.parent for root in roots() if root.is_dir() for path in sorted(root.glob("*/config.json"))]
+    found = [path.parent for root in roots() if root.is_dir() for path in sorted(root.glob("*/config.json"))]
+    return [folder for folder in found if not folder.name.startswith(".")]  # what a killed save left behind
 
 
 def _problem(folder: Path) -> str | None:
@@ -101,7 +102,9 @@ def find(name: str) -> Checkpoint:
     if (folder / "config.json").exists():
         return read(folder)
     known = ", ".join(checkpoint.name for checkpoint in listed()) or "none"
-    raise FusionError(f'There is no checkpoint "{name}". Known: {known}. Name one of them, or a folder with config.json.')
+    raise FusionError(
+        f'There is no checkpoint "{name}". Known: {known}. Name one of them, or a folder with config.json.'
+    )
 
 
 def read(folder: Path) -> Checkpoint:
@@ -111,19 +114,28 @@ def read(folder: Path) -> Checkpoint:
     """
     config = _json(folder / "config.json")
     if not (folder / "weights.safetensors").exists():
-        raise FusionError(f'"{folder.name}" has no weights.safetensors; use a folder saved by Fusionscope, or adopt one.')
+        raise FusionError(
+            f'"{folder.name}" has no weights.safetensors; use a folder saved by Fusionscope, or adopt one.'
+        )
     version = config.get("format")
     if not isinstance(version, int) or version < 1:
         raise FusionError(f'config.json of "{folder.name}" has no format number; it was not saved by Fusionscope.')
     if version > FORMAT:
         raise FusionError(
-            f'"{folder.name}" has format {version}; this Fusionscope {fusion.__version__} reads up to {FORMAT}. Update it.'
+            f'"{folder.name}" has format {version}; Fusionscope {fusion.__version__} reads up to {FORMAT}. Update it.'
         )
     missing = [key for key in ("model", "config", "encoders", "data") if key not in config]
     if missing:
         raise FusionError(f'config.json of "{folder.name}" lacks {", ".join(missing)}; copy the whole folder again.')
-    if config["model"] not in MODELS:
-        raise FusionError(f'"{folder.name}" holds the system "{config["model"]}"; known: {", ".join(MODELS)}. Update it.')
+    texts = config["encoders"].values() if isinstance(config["encoders"], dict) else [None]
+    if not isinstance(config["config"], dict) or not all(isinstance(text, str) for text in texts):
+        raise FusionError(
+            f'config and encoders in config.json of "{folder.name}" are no tables; copy the folder again.'
+        )
+    if config["model"] not in list(MODELS):  # a list compares what can't be hashed, too
+        raise FusionError(
+            f'"{folder.name}" holds the system "{config["model"]}"; known: {", ".join(MODELS)}. Update Fusionscope.'
+        )
     return Checkpoint(
         name=folder.name,
         folder=folder.resolve(),
@@ -141,8 +153,8 @@ def read(folder: Path) -> Checkpoint:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FusionError(f"{path.name} of \"{path.parent.name}\" can't be read ({error}); copy it again.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise FusionError(f'{path.name} of "{path.parent.name}" can\'t be read ({error}); copy it again.') from None
     if not isinstance(value, dict):
         raise FusionError(f'{path.name} of "{path.parent.name}" holds no table; copy it again.')
     return value
@@ -155,7 +167,9 @@ def load(checkpoint: Checkpoint) -> FusionModel:
     weights that are not finite.
     """
     kind = MODELS[checkpoint.model]
-    model = kind(_settings(checkpoint, kind.Config))
+    settings = _settings(checkpoint, kind.Config)
+    with torch.device("meta"):  # no memory and no random numbers for what the file fills
+        model = kind(settings)
     own = model.state_dict()
     try:
         with safe_open(checkpoint.folder / "weights.safetensors", framework="pt") as stream:
@@ -163,14 +177,19 @@ def load(checkpoint: Checkpoint) -> FusionModel:
             _check_names(checkpoint.name, {name: tuple(value.shape) for name, value in own.items()}, shapes)
             weights = {name: stream.get_tensor(name).float() for name in shapes}
     except (SafetensorError, OSError) as error:
-        raise FusionError(f"weights.safetensors of \"{checkpoint.name}\" can't be read ({error}); copy it again.") from None
+        raise FusionError(
+            f'weights.safetensors of "{checkpoint.name}" can\'t be read ({error}); copy it again.'
+        ) from None
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if broken:
         raise FusionError(
             f'{len(broken)} of {len(weights)} tensors of "{checkpoint.name}" hold NaN or infinite numbers '
             f"({', '.join(broken[:3])}); its training went wrong: use an earlier save."
         )
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())), (
+        "a tensor outside the state dict"
+    )
     return model.eval().requires_grad_(False)
 
 
@@ -178,12 +197,17 @@ def _settings(checkpoint: Checkpoint, kind: type) -> Any:  # the Config dataclas
     fields = {f.name for f in dataclasses.fields(kind)}
     unknown = set(checkpoint.config) - fields
     if unknown:
-        raise FusionError(f'config.json of "{checkpoint.name}" has settings that {kind.__module__} lacks: {sorted(unknown)}.')
+        raise FusionError(
+            f'config.json of "{checkpoint.name}" has settings that this version of {checkpoint.model} lacks: '
+            f"{sorted(unknown)}. Update Fusionscope, or use the config.json that was saved with it."
+        )
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in checkpoint.config.items()}
     try:
         return kind(**values)
     except TypeError as error:
-        raise FusionError(f'The settings of "{checkpoint.name}" don\'t fit ({error}); copy its config.json again.') from None
+        raise FusionError(
+            f'The settings of "{checkpoint.name}" don\'t fit ({error}); copy its config.json again.'
+        ) from None
 
 
 def _check_names(name: str, own: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
@@ -198,7 +222,8 @@ def _check_names(name: str, own: dict[str, tuple[int, ...]], found: dict[str, tu
     wrong = [f"{k} {found[k]} instead of {own[k]}" for k in own if own[k] != found[k]]
     if wrong:
         raise FusionError(
-            f'{len(wrong)} tensors of "{name}" have another shape ({"; ".join(wrong[:3])}). Use the config.json beside it.'
+            f'{len(wrong)} tensors of "{name}" have another shape ({"; ".join(wrong[:3])}). Use the config.json that '
+            "was saved with it."
         )
 
 

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import typing
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from fusion.signals import Trace
+from fusion.types import FusionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fusion.signals import FusionOutput
     from fusion.types import Batch, Card, Modality, Task
+
+
+WIDEST = 2**20  # no axis of a model is longer; refuses a nonsense config.json before anything is built from it
+
+
+def check_settings(config: Any, ranges: Mapping[str, tuple[float, float]]) -> None:  # Any: a frozen Config of a model
+    """Compare each setting with its annotation, and with its lowest and highest value where `ranges` has them.
+
+    Annotations may be int, float, bool, Literal and tuple[str, ...], whose names must differ. Raises FusionError.
+    """
+    for name, kind in typing.get_type_hints(type(config)).items():
+        value, choices = getattr(config, name), typing.get_args(kind)
+        if typing.get_origin(kind) is Literal:
+            fits, would = value in choices, " or ".join(repr(choice) for choice in choices)
+        elif typing.get_origin(kind) is tuple:
+            fits = isinstance(value, tuple) and len(value) > 0 and all(isinstance(one, str) for one in value)
+            fits, would = fits and len(set(value)) == len(value), "a list of different names"
+        elif kind is bool:
+            fits, would = isinstance(value, bool), "true or false"
+        else:
+            low, high = ranges[name]
+            number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+            fits, would = number and low <= value <= high, f"{kind.__name__} from {low:g} to {high:g}"
+        if not fits:
+            raise FusionError(f"The setting {name} is {value!r}; it must be {would}. Change it, or leave it out.")
 
 
 class FusionModel(nn.Module):

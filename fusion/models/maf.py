@@ -15,8 +15,8 @@ X (B, T, D) word pieces, p (B, D) their pooled vector, V (B, R, D) regions after
 image, O~ = O but for the negatives of training, P in [0, 1], G in (0, 1), E in nats.
 
 Differs from the official code (xubodhu/MAF@3952fb0), each a switch of `Config`:
-* `negatives`: the released code exchanges the finished O between samples. A linear head on [X; O~] is a sum of a term in
-  X and a term in O~, so over a set of exchanges it can't tell true from exchanged; and no picture is ever wrong at
+* `negatives`: the released code exchanges the finished O between samples. A linear head on [X; O~] is a sum of a term
+  in X and a term in O~, so over a set of exchanges it can't tell true from exchanged; and no picture is ever wrong at
   inference in that way. `images` exchanges the pictures before the co-attention instead.
 * `cm_swap_in_ner`: the released code also tags with the exchanged O~ while training.
 * `cm_padding`: the released matching head reads padding positions; `masked` leaves them out.
@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from fusion.blocks.attention import CrossLayer
 from fusion.blocks.crf import CRF
 from fusion.losses import info_nce, unit
-from fusion.models.base import FusionModel
+from fusion.models.base import WIDEST, FusionModel, check_settings
 from fusion.signals import Attention, Embedding, FusionOutput, Gate, Marginals, Match, Norms, Parts, Trace, Transitions
 from fusion.types import Card, FusionError, Modality, Task
 
@@ -44,6 +44,13 @@ if TYPE_CHECKING:
 CLASSES = (
     "PAD", "O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "X", "[CLS]", "[SEP]",
 )  # fmt: skip
+
+_SIZE, _SHARE = (1, WIDEST), (0, 1)
+RANGES = {
+    "text_width": _SIZE, "image_width": _SIZE, "pooled_width": (0, WIDEST), "shape_width": (0, WIDEST),
+    "regions": _SIZE, "max_length": _SIZE, "heads": _SIZE, "layers": (1, 100), "inner_width": _SIZE, "dropout": (0, 0.999),
+    "temperature": (1e-3, 1e3), "text_share": _SHARE, "tagging_share": _SHARE, "negative_rate": (0, WIDEST),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,11 @@ class Config:
     use_image: bool = True  # False: the same network with Z = 0, the text-only baseline
 
     def __post_init__(self) -> None:
+        check_settings(self, RANGES)
         if self.text_width % self.heads:
-            raise FusionError(f"text_width {self.text_width} does not divide by heads {self.heads}; change one of them.")
+            raise FusionError(
+                f"text_width {self.text_width} does not divide by heads {self.heads}; change one of them."
+            )
         if self.cm_swap_in_ner and self.negatives == "images":
             raise FusionError('cm_swap_in_ner reads exchanged representations; set negatives="representations" too.')
 
@@ -115,7 +125,9 @@ class MAF(FusionModel):
         self.gate_text, self.gate_image = nn.Linear(width, width), nn.Linear(width, width)
         self.emission = nn.Linear(2 * width, len(config.classes))
         self.crf = CRF(len(config.classes))
-        self.align_text = nn.Sequential(nn.Linear(config.pooled_width or width, width), nn.ReLU(), nn.Linear(width, width))
+        self.align_text = nn.Sequential(
+            nn.Linear(config.pooled_width or width, width), nn.ReLU(), nn.Linear(width, width)
+        )
         self.align_image = nn.Sequential(nn.Linear(config.image_width, width), nn.ReLU(), nn.Linear(width, width))
         self.dropout = nn.Dropout(config.dropout)
         self.shape_map = nn.Linear(config.shape_width, width, bias=False) if config.shape_width else None
@@ -164,7 +176,9 @@ class MAF(FusionModel):
         config, features = self.config, batch.features["text"]
         steps = features.shape[1]
         if steps > config.max_length:
-            raise FusionError(f"The text has {steps} word pieces; this checkpoint reads {config.max_length}. Shorten it.")
+            raise FusionError(
+                f"The text has {steps} word pieces; this checkpoint reads {config.max_length}. Shorten it."
+            )
         if config.cm_padding == "published" and steps < config.max_length:
             raise FusionError(f"Its matching head reads padding: pad texts to {config.max_length} pieces, not {steps}.")
         text = features[..., : config.text_width]
@@ -211,11 +225,12 @@ class MAF(FusionModel):
         return None, torch.cat((own[: size - count], self._match_logits(text[tail], wrong, read[tail]))), target
 
     def loss(self, output: FusionOutput, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Eq. (8) by term, in nats: tagging, matching, alignment. `batch.target` (B, T) class ids."""
+        """Eq. (8) by term, in nats: tagging, matching, alignment. `batch.target` (B, T) class ids, -1 untagged."""
         assert batch.target is not None, "a training batch has tags"
         made, share = output.extras, self.config.tagging_share
-        likelihood = self.crf.log_likelihood(made["emissions"], batch.target, batch.mask["text"])
-        terms = {"tagging": -share * likelihood.mean()}
+        tagged = batch.target[:, 0] >= 0  # pairs without tags teach matching and alignment alone
+        likelihood = self.crf.log_likelihood(made["emissions"], batch.target.clamp(min=0), batch.mask["text"])
+        terms = {"tagging": -share * (likelihood * tagged).sum() / tagged.sum().clamp(min=1)}
         if self.config.use_image:
             terms["matching"] = (1 - share) * F.cross_entropy(made["match_logits"], made["match_target"])
             terms["alignment"] = (1 - share) * info_nce(
