@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from fusion.encoders import Encoded, ImageEncoder, TextEncoder
+    from fusion.encoders.cache import FeatureCache
 
 Progress = Callable[[int, int], None]
 
@@ -33,7 +34,7 @@ class Features:
     image_steps: Tensor  # (U, R, D) float16
     image_pooled: Tensor  # (U, D) float32
     names: tuple[Steps, ...]  # N rows
-    targets: Tensor | None = None  # (N, T) class ids, 0 on padding
+    targets: Tensor | None = None  # (N, T) class ids, 0 on padding; a row of -1 has no tags
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,12 +84,13 @@ class Features:
 def encode(
     samples: Sequence[Sample], text: TextEncoder, image: ImageEncoder, *, limit: int, pads: bool = False,
     classes: tuple[str, ...] = (), size: int = 32, progress: Progress | None = None, skip: dict[str, str] | None = None,
+    cache: FeatureCache | None = None,
 ) -> Features:  # fmt: skip
     """Run both encoders over samples, each distinct picture once, texts of like length together.
 
     limit: word pieces a text at most; pads: encode every text at that length (models that read padding); classes:
     names of the tag classes, to turn word tags into targets; skip: where given, samples whose picture can't be read
-    go on without it and are named there (id -> sentence). Raises FusionError on such a picture otherwise.
+    go on without it and are named there (id -> sentence); cache: where given, pictures' features are kept there. Raises FusionError on such a picture otherwise.
     """
     pictures, image_of = _distinct(samples)
     unread: dict[int, str] = {}
@@ -104,7 +106,14 @@ def encode(
         rows, columns = image.grid
         image_steps = torch.zeros(len(pictures), rows * columns, image.width, dtype=torch.float16)
         image_pooled = torch.zeros(len(pictures), image.width)
-        for start in range(0, len(pictures), size):
+        if cache is not None:
+            kept = cache.images(image, [Sample(str(i), {"image": picture}) for i, picture in enumerate(pictures)])
+            unread |= {int(name): sentence for name, sentence in kept.broken.items()}
+            for start in range(0, len(pictures), 256):
+                image_steps[start : start + 256] = kept.steps(slice(start, start + 256)).half()
+            image_pooled = kept.pooled
+            step(len(pictures))
+        for start in range(0, len(pictures) if cache is None else 0, size):
             group = pictures[start : start + size]
             opened = _open(group, start, None if skip is None else unread)
             if opened:
@@ -193,8 +202,11 @@ def _gather(samples, texts, image_of, image_steps, image_pooled, classes) -> Fea
     if classes:
         targets = torch.zeros(len(samples), longest, dtype=torch.long)
         for row, sample in enumerate(samples):
-            ids = piece_targets(names[row], sample.target if isinstance(sample.target, tuple) else (), classes)
-            targets[row, : len(ids)] = torch.tensor(ids)
+            if isinstance(sample.target, tuple):
+                ids = piece_targets(names[row], sample.target, classes)[:longest]
+                targets[row, : len(ids)] = torch.tensor(ids)
+            else:
+                targets[row] = -1
     return Features(
         tuple(s.id for s in samples), steps, mask, pooled, torch.tensor(image_of), image_steps, image_pooled,
         tuple(names), targets,

@@ -38,7 +38,9 @@ class Recipe:
     patience: int = 5  # epochs without a better validation score before stopping
     minutes: float = 30.0  # budget; the epoch that passes it is the last
     seed: int = 37
-    noise: float = 0.0  # standard deviation of Gaussian noise on frozen features, relative to theirs
+    noise: float = 0.0  # standard deviation of Gaussian noise on pooled features, relative to theirs
+    slow: tuple[str, ...] = ()  # parameters whose names start so learn at `slow_rate` times the rate
+    slow_rate: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,20 @@ class Epoch:
     state: dict[str, Tensor] = field(repr=False)  # weights of the best epoch so far
 
 
-def groups(model: FusionModel, decay: float) -> list[dict[str, object]]:
-    """Parameters with weight decay (matrices) and without (biases, normalisation, CRF scores)."""
-    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and not n.startswith("crf.")]
-    rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or n.startswith("crf.")]
-    return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+def groups(model: FusionModel, recipe: Recipe) -> list[dict[str, object]]:
+    """Parameters by decay (matrices only; not biases, normalisation or CRF scores) and by learning rate."""
+    made: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decayed = parameter.ndim > 1 and not name.startswith("crf.")
+        made.setdefault((decayed, name.startswith(recipe.slow) if recipe.slow else False), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": recipe.decay if decayed else 0.0,
+            "lr": recipe.rate * (recipe.slow_rate if slow else 1.0),
+        }
+        for (decayed, slow), parameters in made.items()
+    ]
 
 
 def fit(
@@ -72,7 +83,7 @@ def fit(
     """
     device = best()[0]
     model.to(device)
-    optimiser = torch.optim.AdamW(groups(model, recipe.decay), lr=recipe.rate)
+    optimiser = torch.optim.AdamW(groups(model, recipe), lr=recipe.rate)
     per_epoch = math.ceil(len(train) / recipe.batch)
     total = recipe.epochs * per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, total, recipe.warm_up))
@@ -133,9 +144,8 @@ def _epoch(model, train, recipe, optimiser, schedule, generator, pad, device, vi
             continue  # a contrastive loss of one sample has nothing to contrast
         batch = _batch(train, rows, pad, views, generator).to(device)
         if recipe.noise:
-            for features in (batch.features, batch.pooled):
-                for name, value in features.items():
-                    features[name] = value + torch.randn_like(value) * value.std() * recipe.noise
+            for name, value in batch.pooled.items():
+                batch.pooled[name] = value + torch.randn_like(value) * value.std() * recipe.noise
         with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             terms = model.loss(model(batch, trace=False), batch, count)
         loss = sum(terms.values())

@@ -1,0 +1,296 @@
+"""From a data set to a checkpoint with honest figures: what `train` and `evaluate` of the command line do."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusion import checkpoints, evaluation, reference, warm_start
+from fusion.encoders import encoder
+from fusion.encoders.cache import FeatureCache
+from fusion.features import Features, encode
+from fusion.files import home
+from fusion.inference import Pipeline
+from fusion.metrics.calibration import fit_isotonic
+from fusion.models import MODELS
+from fusion.models.maf import CLASSES, MAF, Config
+from fusion.training import Epoch, Recipe, fit
+from fusion.types import FusionError, Image, Sample, Text
+
+if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+
+ENCODERS = {"text": "minilm+shape", "image": "efficientnet-lite0"}
+SETTINGS = Config(
+    text_width=384, shape_width=10, image_width=1280, max_length=64, inner_width=768, cm_padding="masked",
+    negative_rate=32,
+)  # fmt: skip
+RECIPE = Recipe(epochs=8, rate=2e-4, patience=3, noise=0.2, decay=0.05, slow=("match.",))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Encoded samples of a data set and how they are split."""
+
+    features: Features  # everything, second renderings included
+    views: Tensor  # (N, 2) picture indices, -1 without a second rendering
+    group: np.ndarray  # (N,) what same-group negatives are drawn within, "" without
+    rows: Mapping[str, Tensor]  # {split: row indices}
+
+    def split(self, name: str) -> Features:
+        """The samples of a split."""
+        return self.features.rows(self.rows[name])
+
+
+def material(
+    samples: Sequence[Sample], *, classes: tuple[str, ...] = CLASSES, limit: int = 64,
+    progress: Callable[[int, int], None] | None = None, encoders: Mapping[str, str] = ENCODERS,
+) -> Material:  # fmt: skip
+    """Encode samples and their second renderings (note "image2", a path beside the first), kept on disk by content."""
+    second = [_second(sample) for sample in samples]
+    extra = [Sample(f"{s.id} second", {"text": Text(""), "image": image}) for s, image in zip(samples, second, strict=True) if image]
+    text, image = encoder(encoders["text"]), encoder(encoders["image"])
+    features = encode(
+        [*samples, *extra], text, image, limit=limit, classes=classes, cache=FeatureCache(), progress=progress, skip={}
+    )
+    views = torch.full((len(samples), 2), -1)
+    views[:, 0] = features.image_of[: len(samples)]
+    views[torch.tensor([s is not None for s in second], dtype=torch.bool), 1] = features.image_of[len(samples) :]
+    splits = {name: [i for i, s in enumerate(samples) if s.split == name] for name in ("train", "valid", "test")}
+    return Material(
+        features.rows(torch.arange(len(samples))), views, np.array([s.note.get("group", "") for s in samples]),
+        {name: torch.tensor(rows, dtype=torch.long) for name, rows in splits.items()},
+    )  # fmt: skip
+
+
+def _second(sample: Sample) -> Image | None:
+    from fusion.data import gloss
+
+    name = sample.note.get("image2", "")
+    if not name:
+        return None
+    return Image(path=(gloss.FOLDER if name.startswith("images2/") else gloss.FOLDER.parent) / name)
+
+
+def gloss_samples() -> list[Sample]:
+    """The gloss set with the emoji names as further training pairs; names of held-out pictures are left out."""
+    from fusion.data import gloss, names
+
+    return [*gloss.load(), *(s for s in names.load("train"))]
+
+
+def own_samples(dataset: DataSet, seed: int) -> list[Sample]:
+    """A user's pairs with their own splits, or 80/10/10 by the seed where they have none."""
+    if any(s.split == "train" for s in dataset.samples) and any(s.split == "valid" for s in dataset.samples):
+        return list(dataset.samples)
+    if len(dataset.samples) < 50:
+        raise FusionError(f'"{dataset.name}" has {len(dataset.samples)} samples; training needs 50 or more. Add pairs.')
+    order = np.random.default_rng(seed).permutation(len(dataset.samples))
+    tenth = len(order) // 10
+    split = np.full(len(order), "train", dtype=object)
+    split[order[:tenth]], split[order[tenth : 2 * tenth]] = "valid", "test"
+    return [replace(sample, split=str(name)) for sample, name in zip(dataset.samples, split, strict=True)]
+
+
+def begin(settings: Config, train: Features, views: Tensor, seed: int) -> MAF:
+    """A new model whose matching head starts from an aligned space (fusion.warm_start)."""
+    torch.manual_seed(seed)
+    model = MAF(settings)
+    there = (views[:, 0] >= 0).nonzero().squeeze(1)
+    if not settings.use_image or len(there) < 128:
+        return model
+    once = there[evaluation.first_of_each(train.image_of[there].numpy())]  # a picture of forty texts counts once a text kind
+    chosen = torch.cat((once, there[torch.randperm(len(there), generator=torch.Generator().manual_seed(seed))[: len(once)]]))
+    part = train.rows(chosen)
+    warm_start.start(model, part, views[chosen], seed)
+    wrong = evaluation.negatives(part, seed)
+    with torch.inference_mode():
+        logits = torch.cat([_logits(model.eval(), part, None), _logits(model, part, wrong)])
+    true = torch.cat((torch.ones(len(part)), torch.zeros(len(part))))
+    warm_start.settle(model, logits.clone(), true)
+    return model
+
+
+def _logits(model: MAF, features: Features, image_rows: Tensor | None, size: int = 128) -> Tensor:
+    """c_1 - c_0 of eq. (4). -> (N,)"""
+    made = []
+    for rows in torch.arange(len(features)).split(size):
+        batch = features.batch(rows, None if image_rows is None else image_rows[rows])
+        logits = model(batch, trace=False).extras["match_logits"]
+        made.append(logits[:, 1] - logits[:, 0])
+    return torch.cat(made)
+
+
+def score(features: Features, group: np.ndarray, seed: int) -> Callable[[Any], dict[str, float]]:
+    """Validation figures; "score", the one to maximise, is the mean of those that the split has."""
+
+    def run(model: MAF) -> dict[str, float]:
+        found = evaluation.figures(model, features, seed=seed, group=group if (group != "").any() else None)
+        if not model.config.use_image:
+            found = {"f1": found["f1"]}
+        names = [name for name in ("f1", "auc", "auc_group", "text_r10") if name in found]
+        return found | {"score": float(np.mean([found[name] for name in names]))}
+
+    return run
+
+
+def train(
+    key: str, data: str, *, name: str | None, seed: int, epochs: int | None, minutes: float, rate: float | None,
+    batch: int | None, mismatch: float, resume: bool, say: Callable[[str], None], settings: Mapping[str, str],
+) -> Checkpoint:  # fmt: skip
+    """Train, keep the best validation epoch, measure it on the test split, and save it with card and reference."""
+    from fusion import cards
+    from fusion.data import open_data
+    from fusion.data.mismatch import mismatch as plant
+
+    if key not in MODELS:
+        raise FusionError(f'There is no system "{key}"; there are {", ".join(MODELS)}.')
+    config = _changed(SETTINGS, settings)
+    wanted = {"epochs": epochs, "rate": rate, "batch": batch, "minutes": minutes, "seed": seed}
+    recipe = replace(RECIPE, **{k: v for k, v in wanted.items() if v is not None})
+    dataset = open_data(data)
+    samples = gloss_samples() if data == "gloss" else own_samples(dataset, seed)
+    if mismatch:
+        exchanged = plant(replace(dataset, samples=tuple(s for s in samples if s.split == "train")), mismatch, seed)[0]
+        samples = [*exchanged.samples, *(s for s in samples if s.split != "train")]
+    say(f"Encoding {len(samples)} samples (kept for the next time)...")
+    made = material(samples, limit=config.max_length)
+    if not any(isinstance(s.target, tuple) for s in samples):
+        say("These samples have no tags: matching and alignment are trained, tagging is not.")
+    folder = home() / "runs" / (name or f"{key}-{dataset.key}-{seed}")
+    if not resume and (folder / "state.pt").exists():
+        (folder / "state.pt").unlink()
+    epoch = run(made, config, recipe, folder, say)
+    model = MAF(config)
+    model.load_state_dict(epoch.state)
+    model.eval()
+    target = home() / "checkpoints" / folder.name
+    checkpoints.save(
+        target, model, encoders=ENCODERS, data=dataset.key, metrics={}, card="", origin={"trained": "here", "seed": seed},
+        half=True,
+    )  # fmt: skip
+    saved = checkpoints.read(target)
+    held_out = make_reference(checkpoints.load(saved), made, seed)
+    figures = measure(checkpoints.load(saved), made, seed)
+    figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.number, "mismatch": mismatch, "seed": seed}
+    checkpoints.save(
+        target, model, encoders=ENCODERS, data=dataset.key, metrics=figures, card=cards.write(dataset, config, recipe, figures),
+        origin={"trained": "here", "seed": seed}, half=True,
+    )  # fmt: skip
+    reference.save(target, held_out)
+    (folder / "state.pt").unlink(missing_ok=True)
+    return checkpoints.read(target)
+
+
+def _changed(config: Config, settings: Mapping[str, str]) -> Config:
+    kinds = {f.name: type(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in kinds or kinds[name] is tuple:
+            raise FusionError(f'There is no setting "{name}"; there are {", ".join(k for k in kinds if k != "classes")}.')
+        try:
+            values[name] = value.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](value)
+        except ValueError:
+            raise FusionError(f'The setting {name} takes a {kinds[name].__name__}, not "{value}".') from None
+    return replace(config, **values)
+
+
+def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say: Callable[[str], None]) -> Epoch:
+    """Train on the train split with early stopping on the validation split. -> the last epoch, with the best weights"""
+    from fusion import jobs
+
+    features, views = made.split("train"), made.views[made.rows["train"]]
+    started = time.perf_counter()
+    model = begin(config, features, views, recipe.seed)
+    valid_group = made.group[made.rows["valid"].numpy()]
+    say(f"{len(features)} training samples, {sum(p.numel() for p in model.parameters()):,} parameters, seed {recipe.seed}.")
+    last: Epoch | None = None
+    for last in fit(model, features, recipe, score(made.split("valid"), valid_group, 0), folder=folder, views=views):
+        losses = "  ".join(f"{k} {v:.3f}" for k, v in last.losses.items())
+        scores = "  ".join(f"{k} {v:.3f}" for k, v in last.scores.items())
+        mark = " *" if last.best else ""
+        say(f"epoch {last.number}/{recipe.epochs}  {losses}  |  {scores}  {time.perf_counter() - started:.0f} s{mark}")
+        jobs.report(last.number, recipe.epochs, "training")
+    if last is None:
+        raise FusionError("The run had ended already; train again without --resume.")
+    return last
+
+
+def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference:
+    """Scores of validation pairs, true and exchanged, their calibration, and where the training pictures and texts lie."""
+    valid, group = made.split("valid"), made.group[made.rows["valid"].numpy()]
+    there = (valid.image_of >= 0).numpy()
+    own = evaluation.outputs(model, valid).match
+    drawn = [evaluation.negatives(valid, seed + i) for i in range(5)]
+    wrong = np.concatenate([evaluation.outputs(model, valid, rows).match[there & _differ(valid, rows)] for rows in drawn])
+    near = evaluation.negatives(valid, seed, group)
+    same = evaluation.outputs(model, valid, near).match[there & _differ(valid, near)]
+    fitted = fit_isotonic(own[there], wrong)
+    grid = np.unique(np.concatenate((own[there], wrong, [0.0, 1.0])))
+    knots = np.stack((grid, np.asarray(fitted(grid))), 1)
+    train = made.split("train")
+    places = {
+        "text": reference.place(train.text_pooled.numpy(), valid.text_pooled.numpy()),
+        "image": reference.place(train.image_pooled[train.image_of[train.image_of >= 0].unique()].numpy(),
+                                 valid.image_pooled[valid.image_of[valid.image_of >= 0].unique()].numpy()),
+    }  # fmt: skip
+    return reference.Reference(own[there], wrong, same, knots, places)
+
+
+def _differ(features: Features, rows: Tensor) -> np.ndarray:
+    return (features.image_of[rows] != features.image_of).numpy()
+
+
+def measure(model: MAF, made: Material, seed: int) -> dict[str, Any]:
+    """Held-out figures of the test split: all of it, and its parts."""
+    test, group = made.split("test"), made.group[made.rows["test"].numpy()]
+    figures: dict[str, Any] = {"test": evaluation.figures(model, test, seed=seed, group=group if (group != "").any() else None)}
+    figures["test"]["n"] = len(test)
+    emoji = (group != "Flags") & (group != "")
+    if emoji.any() and not emoji.all():
+        part = test.rows(torch.from_numpy(np.flatnonzero(emoji)))
+        figures["pictures"] = evaluation.figures(model, part, seed=seed, group=group[emoji]) | {"n": len(part)}
+    return figures
+
+
+def evaluate(checkpoint: Checkpoint, data: str, split: str, mismatch: float, seed: int) -> dict[str, Any]:
+    """Figures of a checkpoint on a split of a data set (all of it where it was never split)."""
+    from fusion.data import open_data
+    from fusion.data.mismatch import mismatch as plant
+    from fusion.metrics.mismatch import fit_mixture, mismatch_rate
+
+    dataset = open_data(data)
+    if any(s.split == split for s in dataset.samples):
+        dataset = dataset.split(split)
+    planted = None
+    if mismatch:
+        dataset, planted = plant(dataset, mismatch, seed)
+    pipeline = Pipeline.open(checkpoint)
+    features = encode(
+        dataset.samples, pipeline.text, pipeline.image, limit=pipeline.model.config.max_length,
+        pads=pipeline.pads is not None, classes=pipeline.model.classes, skip={},
+    )  # fmt: skip
+    if features.targets is not None and bool((features.targets[:, 0] < 0).any()):
+        features = replace(features, targets=None)
+    group = np.array([s.note.get("group", "") for s in dataset.samples])
+    found: dict[str, Any] = {"checkpoint": checkpoint.name, "data": dataset.key, "n": len(features)}
+    found |= evaluation.figures(
+        pipeline.model, features, seed=seed, pad=pipeline.pads, group=group if (group != "").any() else None
+    )
+    if pipeline.reference is not None:
+        match = evaluation.outputs(pipeline.model, features, pad=pipeline.pads).match
+        mixture = fit_mixture(pipeline.reference.true, pipeline.reference.shuffled)
+        rate = mismatch_rate(mixture, match[(features.image_of >= 0).numpy()], seed=seed)
+        found |= {"mismatch_rate": rate.value, "mismatch_low": rate.low, "mismatch_high": rate.high}
+        if planted is not None:
+            found["mismatch_planted"] = float(planted.mean())
+    return found
