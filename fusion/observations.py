@@ -184,7 +184,7 @@ def _forward(pipeline, features, index, partner, said) -> dict[str, torch.Tensor
     gate = made["gate"].mean(-1).float().cpu()
     words = torch.zeros_like(gate, dtype=torch.bool)
     for row, i in enumerate(index.tolist()):
-        opens = first_pieces(features.names[i].group)
+        opens = first_pieces(features.names[i].group)[: words.shape[1]]  # the rest is padding of its encoding group
         words[row, : len(opens)] = opens
         said[i] = entities_of_tags(features.names[i], tags[row].tolist(), pipeline.model.classes)
     unit = torch.nn.functional.normalize
