@@ -48,7 +48,8 @@ CLASSES = (
 _SIZE, _SHARE = (1, WIDEST), (0, 1)
 RANGES = {
     "text_width": _SIZE, "image_width": _SIZE, "pooled_width": (0, WIDEST), "shape_width": (0, WIDEST),
-    "regions": _SIZE, "max_length": _SIZE, "heads": _SIZE, "layers": (1, 100), "inner_width": _SIZE, "dropout": (0, 0.999),
+    "regions": _SIZE, "max_length": _SIZE, "heads": _SIZE, "layers": (1, 100), "inner_width": _SIZE,
+    "dropout": (0, 0.999),
     "temperature": (1e-3, 1e3), "text_share": _SHARE, "tagging_share": _SHARE, "negative_rate": (0, WIDEST),
 }  # fmt: skip
 
