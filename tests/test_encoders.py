@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import string
 import threading
 import time
@@ -761,8 +762,6 @@ def test_many_one_row_shards_are_joined(tmp_path: Path) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
-    import os
-
     ours, cache = CountingImages(), FeatureCache(tmp_path / "cache")
     rows = samples(tmp_path / "a", 3)
     sizes = []
@@ -780,10 +779,21 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert ours.count == 4
 
 
+def test_a_use_makes_a_shard_young_again(tmp_path: Path) -> None:
+    ours, cache = CountingImages(), FeatureCache(tmp_path / "cache")
+    rows = samples(tmp_path / "a", 2)
+    cache.images(ours, rows)
+    (path,) = shards(cache.folder)
+    os.utime(path, (time.time() - 300,) * 2)
+    cache.images(ours, rows)
+    assert time.time() - path.stat().st_mtime < 60
+
+
 def test_rows_in_use_outlive_the_limit(tmp_path: Path) -> None:
     ours = CountingImages()
     cache = FeatureCache(tmp_path / "cache", limit_gb=0.0)
     features = cache.images(ours, samples(tmp_path / "a", 3))
+    assert all(path.exists() for path in features.files())
     assert float(features.steps([0, 1, 2]).abs().sum()) > 0
 
 
