@@ -26,6 +26,7 @@ from fusion.signals import (
 )
 from fusion.types import Image, Sample, Text
 from fusion.views import VIEWS, attention, base, draw, draw_all, embedding, gate, heads, match, parts, strips, tags
+from fusion.views.palette import TEXT
 from fusion.views.speech import num, percent
 from tests.traces import CLASSES, Compared, made, picture_bytes, values
 
@@ -73,7 +74,7 @@ def test_every_picture_is_complete_valid_and_in_the_language(language):
             assert picture.figure.layout.title.text is None
             assert picture.figure.layout.uirevision == picture.key
             assert picture.figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
-            assert picture.figure.layout.font.color is None
+            assert picture.figure.layout.font.color == TEXT
             said = picture.title + picture.finding + picture.shows + picture.hides + picture.alt
             assert "{" not in said
             assert any("\u4e00" <= c <= "\u9fff" for c in said) == (language == "zh")
@@ -397,3 +398,9 @@ def test_numbers_have_two_or_three_digits():
         "62\u00a0%",
         "100\u00a0%",
     ]
+
+
+def test_text_takes_the_colour_that_the_page_gives_it():
+    from streamlit.elements.lib.streamlit_plotly_theme import GRAY_90  # what its page replaces by the text colour
+
+    assert TEXT == GRAY_90

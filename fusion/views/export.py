@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from fusion.files import atomic_file
 from fusion.signals import Attention, Effects, Marginals, Parts, Transitions
 from fusion.views.base import Picture
+from fusion.views.palette import TEXT
 from fusion.views.png import figure_json, write_png
 from fusion.views.speech import plain
 from fusion.words import current, t, use
@@ -58,7 +59,8 @@ SCRIPT = """
   }
   function draw(){
     document.querySelectorAll('.plot').forEach(function(box){
-      var made=JSON.parse(document.getElementById(box.dataset.figure).textContent);
+      var text=document.getElementById(box.dataset.figure).textContent;
+      var made=JSON.parse(text.split('TEXT').join(dark.matches?'#fafafa':'#1d2129'));
       made.layout.template=theme();
       var wide=made.layout.width;
       if(wide){made.layout.width=Math.min(wide,box.clientWidth);}
@@ -93,7 +95,7 @@ def html_report(title: str, sections: Sections, facts: Mapping[str, str], langua
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_text(title)}</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{_text(title)}</h1><p>{intro}</p><dl>{listed}</dl>{body}</main>"
-        f"<script>{script}</script><script>{SCRIPT}</script></body></html>\n"
+        f"<script>{script}</script><script>{SCRIPT.replace('TEXT', TEXT)}</script></body></html>\n"
     )
 
 

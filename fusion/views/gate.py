@@ -101,7 +101,7 @@ def _strip(
         )  # fmt: skip
         longest = float(part.max() or 1) * 1.08
         second = {"range": [0, longest], "nticks": 3, "domain": [0.71, 1], "title": {"text": t("views.axis.through")}}
-        sheet.set(xaxis2={**second, "tickmode": "auto", "tickvals": None})
+        sheet.set(xaxis2=second)
     if (at := rows.place(word)) is not None:
         sheet.frame((0, 1), (at - 0.5, at + 0.5))
         sheet.shapes[-1]["xref"] = "paper"

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# The text colour of the theme. Streamlit's page replaces this very colour by it in the browser, in light and dark (it
+# is GRAY_90 of its Plotly theme; a test compares), and our reports do the same: one figure serves both themes.
+TEXT = "#000037"
 INK = "#7A7A7A"  # "the text colour" of a mark: a grey with 4:1 on white and on the dark background alike
 CHOSEN = "#D55E00"  # rings and frames of what was chosen
 SEQUENTIAL = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from plotly.offline import get_plotlyjs
 
 from fusion.files import atomic_file
+from fusion.views.palette import TEXT
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def write_png(folder: Path, sections: Sequence[tuple[str, Sequence[Picture]]]) -
 def _draw(chrome: str, pictures: dict[str, Picture]) -> dict[str, bytes]:
     """All pictures in one run of the browser, which hands them back inside its page. -> {key: PNG bytes}"""
     figures = ",".join(f"{json.dumps(key)}:{figure_json(picture)}" for key, picture in pictures.items())
-    data = f"{{{figures}}}".replace("<", "\\u003c").replace("&", "\\u0026")
+    data = f"{{{figures}}}".replace(TEXT, "#1d2129").replace("<", "\\u003c").replace("&", "\\u0026")
     script = get_plotlyjs().replace("</script", "<\\/script")
     page = (
         '<!doctype html><html><head><meta charset="utf-8"></head><body>'

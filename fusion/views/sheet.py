@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from fusion.views.palette import CHOSEN, INK
+from fusion.views.palette import CHOSEN, INK, TEXT
 
 BAR = 62  # pixels above a plot for its colour bar
 
@@ -15,11 +15,14 @@ BAR = 62  # pixels above a plot for its colour bar
 class Sheet:
     """Traces, axes, shapes and notes of one figure: transparent, no title, small margins that grow with labels.
 
-    It sets no text colour and no background: the page's theme (or the report's) gives both.
+    Its text has the colour of whatever theme it is shown under (palette.TEXT).
     """
 
     def __init__(self, key: str, height: int, *, top: int = 8, bottom: int = 36, left: int = 8, right: int = 8) -> None:
-        axis = {"automargin": True, "zeroline": False, "fixedrange": True, "ticks": "", "title": {"standoff": 6}}
+        axis = {
+            "automargin": True, "zeroline": False, "fixedrange": True, "ticks": "", "tickfont": {"color": TEXT},
+            "title": {"standoff": 6, "font": {"color": TEXT}},
+        }  # fmt: skip
         self.data: list[dict[str, object]] = []
         self.shapes: list[dict[str, object]] = []
         self.notes: list[dict[str, object]] = []
@@ -27,7 +30,8 @@ class Sheet:
         self.layout: dict[str, object] = {
             "template": {}, "height": height, "uirevision": key, "dragmode": False, "hovermode": "closest",
             "bargap": 0.25, "margin": {"l": left, "r": right, "t": top, "b": bottom, "pad": 2},
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis, "yaxis": axis,
+            "font": {"color": TEXT, "size": 12}, "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis, "yaxis": axis,
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
         }  # fmt: skip
 
@@ -41,7 +45,8 @@ class Sheet:
             if name[1:5] == "axis" and name not in self.layout:
                 first = self.layout[name[:5]]
                 assert isinstance(first, dict)
-                self.layout[name] = {k: v for k, v in first.items() if k not in ("range", "title", "domain")}
+                kept = {k: v for k, v in first.items() if k not in ("range", "domain", "tickvals", "ticktext")}
+                self.layout[name] = {**kept, "title": {"standoff": 6, "font": {"color": TEXT}}}
         self.layout = _merged(self.layout, changes)
 
     def clicks(self) -> None:
@@ -84,7 +89,9 @@ def heat(key: str, lines: int, *, longest: int = 0, extra: int = 0) -> Sheet:
     longest: characters of the longest slanted label along the bottom; extra: pixels for a title there.
     """
     bottom = 24 + round(longest * 5.6) + extra
-    sheet = Sheet(key, BAR + bottom + (22 if lines <= 30 else 14) * lines, top=BAR, bottom=bottom)
+    sheet = Sheet(
+        key, BAR + bottom + (22 if lines <= 30 else 14) * lines, top=4, bottom=bottom
+    )  # Plotly makes the room
     sheet.set(xaxis={"type": "category", "showgrid": False}, yaxis={**LINES, "showgrid": False})
     return sheet
 

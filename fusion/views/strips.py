@@ -159,7 +159,7 @@ def _panels(key: str, values: np.ndarray, change: np.ndarray, conditions: list[s
     """A panel an observable, under each other so that a phone shows them whole."""
     lines = len(conditions)
     labels = distinct([clean(condition, 22) for condition in conditions])
-    inner, between = 28 * lines, 56  # pixels of a panel, and from one to the next for ticks and a title
+    inner, between = 42 * lines, 50  # pixels of a panel, and from one to the next for ticks and a title
     height = len(names) * (inner + between)
     sheet = Sheet(key, height + 12, top=28, bottom=28)
     whole = height - 44  # what the margins leave
@@ -171,20 +171,29 @@ def _panels(key: str, values: np.ndarray, change: np.ndarray, conditions: list[s
         low, high = min(0.0, float(np.nanmin(column))), max(0.0, float(np.nanmax(column)))
         room = (high - low or 1.0) * 0.75  # for the label at the end of the longest bar
         top = 1 - i * (inner + between) / whole
+        panel = {
+            "domain": [max(0.0, top - inner / whole), top],
+            "anchor": f"x{axis}",
+            "ticklabelposition": "inside top",
+        }
+        names_down = {"categoryorder": "array", "categoryarray": labels, "showgrid": False}
         sheet.set(**{
             f"xaxis{axis}": {"range": [low * 1.75, high + room], "nticks": 4, "anchor": f"y{axis}"},
-            f"yaxis{axis}": {**LINES, "showgrid": False, "domain": [max(0.0, top - inner / whole), top],
-                             "anchor": f"x{axis}", "categoryorder": "array", "categoryarray": labels},
+            f"yaxis{axis}": {**LINES, **panel, **names_down},
         })  # fmt: skip
         said = [f"{num(float(v))} ({signed(float(c))})" for v, c in zip(column, change[:, i], strict=True)]
         sheet.add(
             "bar", x=column, y=labels, orientation="h", text=[num(float(column[0])), *said[1:]], cliponaxis=False,
             textposition="outside", marker={"color": colours, "pattern": pattern},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>", showlegend=False, xaxis=f"x{axis}", yaxis=f"y{axis}",
+            offset=0.02, width=0.44,  # under its name, which stands inside the panel: a phone has no room beside it
         )  # fmt: skip
-        sheet.note(clean(name, 40), x=0, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom")
+        sheet.note(
+            f"<b>{clean(name, 40)}</b>", x=0, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom"
+        )
         for row in np.flatnonzero(~np.isfinite(column)):
-            sheet.note(t("views.drop.unknown"), x=low, y=labels[row], xref=f"x{axis}", yref=f"y{axis}", xanchor="left")
+            at = {"xref": f"x{axis}", "yref": f"y{axis}", "xanchor": "left", "yanchor": "top"}
+            sheet.note(t("views.drop.unknown"), x=low, y=labels[row], **at)
         if np.isfinite(column[0]):
             sheet.rule(float(column[0]), axis=axis)
     return sheet
