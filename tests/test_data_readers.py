@@ -357,6 +357,22 @@ def test_a_folder_of_captions_pairs_by_name(folder: Path) -> None:
         assert words in said
 
 
+def test_names_that_are_not_utf8_are_passed_by(folder: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    (folder / "a.png").write_bytes((folder / "img/a.png").read_bytes())
+    (folder / "a.txt").write_text("fine", encoding="utf-8")
+    (folder / f"{odd}.png").write_bytes((folder / "img/a.png").read_bytes())
+    (folder / f"{odd}.txt").write_text("odd", encoding="utf-8")
+    data = open_data(folder)
+    assert texts(data) == ["fine"]
+    "".join(data.problems).encode()
+    lines = '{"image": "a.png", "text": "One"}\n{"image": "caf\\udce9.png", "text": "Two"}\n'
+    assert texts(table(folder, lines, "pairs.jsonl")) == ["One"]
+    (folder / f"{odd}.csv").write_text("image,text\na.png,One\n", encoding="utf-8")
+    with pytest.raises(FusionError, match="caf\ufffd"):
+        open_data(folder / f"{odd}.csv")
+
+
 def test_captions_stay_inside_the_folder(folder: Path) -> None:
     secret = folder.parent / "secret.txt"
     secret.write_text("secret", encoding="utf-8")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,14 @@ def test_a_key_runs_once_at_a_time_and_again_after_its_end() -> None:
     assert again.pid != first.pid
     done = until(ended, "once")
     assert (done.state, done.total) == ("done", 1)
+
+
+def test_pages_that_start_one_key_at_once_get_one_job() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(lambda _: jobs.start(["count", "20", "--pause", "0.2"], "same").pid, range(8)))
+    assert len(set(started)) == 1
+    jobs.stop("same")
+    assert until(ended, "same").state == "stopped"
 
 
 def test_a_stopped_job_says_so_and_its_process_is_gone() -> None:

@@ -39,9 +39,10 @@ def test_the_rate_is_exact_and_only_planted_pairs_change(rate: float, seed: int)
         assert not bad or after.image() == data.get(after.note["image_of"]).image()
 
 
-def test_the_chosen_exchange_pictures_among_themselves() -> None:
-    data = pairs([f"p{row}" for row in range(50)])
-    made, planted = mismatch(data, 0.3, 1)
+@pytest.mark.parametrize(("kinds", "rate"), [(50, 0.3), (2, 1.0), (7, 1.0)])
+def test_the_chosen_exchange_pictures_among_themselves(kinds: int, rate: float) -> None:
+    data = pairs([f"p{row % kinds}" for row in range(50)])
+    made, planted = mismatch(data, rate, 1)
     chosen = [row for row in range(50) if planted[row]]
     before = Counter(data.samples[row].image() for row in chosen)
     assert Counter(made.samples[row].image() for row in chosen) == before

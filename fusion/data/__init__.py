@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from fusion.data.dataset import DataSet
+from fusion.data.pictures import shorten
 from fusion.files import ASSETS, digest, file_digest
 from fusion.types import FusionError, Sample
 
@@ -56,13 +57,14 @@ def _there(spec: str) -> Path:
     known = " or ".join(f'"{key}"' for key in DATASETS)
     try:
         path = Path(spec).expanduser().resolve()
+        str(path).encode()  # else no sentence and no link could name it
         if spec.strip() and (path.is_file() or path.is_dir()):
             return path
-    except (OSError, ValueError, RuntimeError):  # NUL, too long, a loop of links, no such user
+    except (OSError, ValueError, RuntimeError):  # NUL, too long, a loop of links, no such user, not UTF-8
         pass
     raise FusionError(
-        f'There is no data set "{spec[:200]}"; give {known}, or the path of a .csv, .tsv, .parquet or .jsonl file, '
-        "of a folder of pictures with .txt captions, or of a Twitter folder."
+        f'There is no data set "{shorten(spec, 200)}"; give {known}, or the path of a .csv, .tsv, .parquet or .jsonl '
+        "file, of a folder of pictures with .txt captions, or of a Twitter folder."
     )
 
 

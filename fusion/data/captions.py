@@ -25,7 +25,7 @@ def read(root: Path) -> DataSet:
     """
     pictures, captions, tables = _listed(root)
     if not pictures:
-        also = f'; to open a table, name the file itself, such as "{tables[0]}"' if tables else ""
+        also = f'; to open a table, name the file itself, such as "{shorten(tables[0])}"' if tables else ""
         raise FusionError(
             f'The folder "{root.name}" has no picture in it; put pictures with .txt captions there{also}.'
         )
@@ -52,7 +52,9 @@ def read(root: Path) -> DataSet:
         samples.append(Sample(writable(name), parts, split if split in ("train", "valid", "test") else ""))
     problems += [f'"{shorten(name)}": there is no picture for this caption' for name in captions if name not in used]
     if not samples:
-        table = f' There is a table: to open it, name the file itself, such as "{tables[0]}".' if tables else ""
+        table = (
+            f' There is a table: to open it, name the file itself, such as "{shorten(tables[0])}".' if tables else ""
+        )
         raise FusionError(
             f'None of the {len(pictures)} pictures in "{root.name}" has a caption that can be read. '
             f"The first: {problems[0]}.{table}"
@@ -93,7 +95,7 @@ def _caption(finder: Pictures, name: str) -> tuple[str, str]:
     try:
         if path.stat().st_size > CAPTION_BYTES:
             return "", f"its caption has more than {CAPTION_BYTES >> 20} MB"
-        raw = writable(decode(path.read_bytes(), path.name)[0]).strip()
+        raw = writable(decode(path.read_bytes(), shorten(path.name))[0]).strip()
     except OSError:
         return "", "its caption can't be read; check its permissions"
     except FusionError as error:

@@ -47,6 +47,7 @@ class Pictures:
         path = ""
         try:
             path = self._resolved(os.path.join(self.root, written))
+            path.encode()  # a path that no other file can name is of no use later
             status = os.stat(path) if path else None
         except FileNotFoundError:
             status, why = None, "there is no file {}"
