@@ -1,1 +1,1 @@
-"""What the pages share: chrome, state, caches, pickers, and the way a picture is shown."""
+"""What pages share: boot and navigation, pickers, the grid of pictures, caches, state."""

@@ -1,155 +1,204 @@
-"""What is loaded once for everybody: models, data sets, observations, thumbnails. Keys are names, numbers and hashes."""
+"""The only caches of the app: models, data sets, observations, inspections, pictures and thumbnails.
+
+Keys are names, numbers and content hashes, never tensors or models, so equal content is computed once for all visitors
+and nothing is mistaken for something else. The heavy library is imported inside functions: a heading comes first.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from fusion.types import FusionError, Image
-
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from pathlib import Path
+
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.inference import Observation, Pipeline
     from fusion.observations import Observed
-    from fusion.types import Sample
+    from fusion.types import Image, Sample
+
+T = TypeVar("T")
+SHOWN = 768  # pixels: the longer side of a picture in a page
+THUMB = 72
 
 
 def checkpoints() -> list[Checkpoint]:
-    """Every readable checkpoint, bundled ones first."""
-    from fusion.checkpoints import listed  # imports torch
+    """Every checkpoint that can be read, each object kept while its files stay as they are."""
+    from fusion import checkpoints as library
 
-    return listed()
+    return [_kept(str(found.folder), _stamp(found), found) for found in library.listed()]
 
 
 def checkpoint(name: str) -> Checkpoint:
     """The checkpoint of a name or folder. Raises FusionError when there is none."""
-    from fusion.checkpoints import find
+    from fusion import checkpoints as library
 
-    return find(name)
+    found = library.find(name)
+    return _kept(str(found.folder), _stamp(found), found)
 
 
-def pipeline(name: str) -> Pipeline:
-    """A checkpoint with its encoders, loaded once and shared. Raises FusionError when it can't be loaded."""
-    found = checkpoint(name)
-    return _pipeline(str(found.folder), weights(found))
+def _stamp(found: Checkpoint) -> tuple[tuple[int, int], ...]:
+    states = (path.stat() for path in sorted(found.folder.iterdir()) if path.is_file())
+    return tuple((state.st_mtime_ns, state.st_size) for state in states)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _kept(folder: str, stamp: tuple[tuple[int, int], ...], _found: Checkpoint) -> Checkpoint:
+    return _found  # with its sha256, which takes a second for large weights
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _pipeline(folder: str, digest: str) -> Pipeline:
-    import torch
-
-    from fusion.checkpoints import read
+def _pipeline(folder: str, digest: str, _checkpoint: Checkpoint) -> Pipeline:
     from fusion.inference import Pipeline
 
-    torch.set_num_threads(min(torch.get_num_threads(), 4))  # a pass of one sample gains nothing from more
-    return Pipeline.open(read(Path(folder)))
+    return Pipeline.open(_checkpoint)
 
 
-def weights(found: Checkpoint) -> str:
-    """sha256 of a checkpoint's weights, read again only when the file changed."""
-    about = (found.folder / "weights.safetensors").stat()
-    return _weights(str(found.folder), about.st_mtime_ns, about.st_size)
+def pipeline(found: Checkpoint) -> Pipeline:
+    """A checkpoint ready to run; the last two stay loaded."""
+    return _pipeline(str(found.folder), found.digest, found)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _weights(folder: str, changed: int, size: int) -> str:
-    from fusion.checkpoints import read
-
-    return read(Path(folder)).digest
-
-
-def dataset(spec: str) -> DataSet:
-    """A data set by key or path; one by path is read again when its file or folder changed. Raises FusionError."""
-    from fusion.data import DATASETS, open_data
-
-    if spec in DATASETS:
-        return DATASETS[spec]()
-    path = Path(spec).expanduser()
-    try:
-        about = path.stat()
-    except (OSError, ValueError):
-        return open_data(spec)  # raises with a sentence
-    return _dataset(spec, about.st_mtime_ns, about.st_size)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _dataset(spec: str, changed: int, size: int) -> DataSet:
+@st.cache_resource(max_entries=6, show_spinner=False)
+def data(spec: str) -> DataSet:
+    """A data set by key or path, read once; `forget_data` reads it again."""
     from fusion.data import open_data
 
     return open_data(spec)
 
 
-class _NotYet(Exception):
-    """Nothing is stored; raised so that the answer isn't cached."""
+def forget_data(spec: str) -> None:
+    """Let the next look at a data set read its files again."""
+    data.clear(spec)
 
 
-def observed(found: Checkpoint, spec: str) -> Observed | None:
-    """What was computed for a whole data set under a checkpoint, None when it wasn't yet. Raises FusionError."""
-    data = dataset(spec)
-    try:
-        return _observed(str(found.folder), weights(found), spec, data.digest)
-    except _NotYet:
-        return None
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _observed(folder: str, digest: str, spec: str, content: str) -> Observed:
-    from fusion.checkpoints import read
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _observed(checkpoint: str, data: str, _found: Checkpoint, _data: DataSet) -> Observed | None:
     from fusion.observations import stored
 
-    found = stored(read(Path(folder)), dataset(spec))
-    if found is None:
-        raise _NotYet
-    return found
+    return stored(_found, _data)
 
 
-def observation(name: str, sample: Sample, donor: Sample | None) -> Observation:
-    """One sample under a checkpoint, run once for the same content. Raises FusionError."""
-    from fusion.inference import sample_digest
+def observed(found: Checkpoint, dataset: DataSet) -> Observed | None:
+    """What was computed of a whole data set, None when it wasn't yet."""
+    kept = _observed(found.digest, dataset.digest, found, dataset)
+    if kept is None:
+        _observed.clear(found.digest, dataset.digest)
+    return kept
 
-    opened = pipeline(name)
-    other = sample_digest(donor) if donor is not None else ""
-    return _observation(opened.checkpoint.digest, sample_digest(sample), other, opened, sample, donor)
 
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _observation(
-    digest: str, content: str, other: str, _pipeline: Pipeline, _sample: Sample, _donor: Sample | None
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _inspected(
+    checkpoint: str, sample: str, id: str, donor: str, _pipeline: Pipeline, _sample: Sample, _donor: Sample | None
 ) -> Observation:
     return _pipeline.inspect(_sample, _donor)
 
 
-def picture(image: Image, side: int = 768) -> bytes:
-    """An upright JPEG of at most `side` pixels. Raises FusionError on what is no picture."""
-    from fusion.files import digest
+def inspected(found: Checkpoint, sample: Sample, donor: Sample | None) -> Observation:
+    """One sample through a checkpoint; the same content is run once, whoever asks."""
+    from fusion.inference import sample_digest
 
-    if image.data is not None:
-        return _picture(digest(image.data), 0, side, image)
-    assert image.path is not None
-    try:
-        changed = image.path.stat().st_mtime_ns
-    except OSError:
-        raise FusionError(f'The picture "{image.path.name}" is gone; put it back, or open another sample.') from None
-    return _picture(str(image.path), changed, side, image)
+    other = "" if donor is None else sample_digest(donor)
+    return _inspected(found.digest, sample_digest(sample), sample.id, other, pipeline(found), sample, donor)
 
 
-@st.cache_data(max_entries=2000, show_spinner=False)
-def _picture(name: str, changed: int, side: int, _image: Image) -> bytes:
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _made(key: tuple[Hashable, ...], _make: Callable[[], T]) -> T:
+    return _make()
+
+
+def made(make: Callable[[], T], *key: Hashable) -> T:
+    """What `make` returns, kept under names, numbers and hashes; the language is part of the key."""
+    from fusion.words import current
+
+    return _made((current(), *key), make)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _shown(key: str, _image: Image) -> bytes:
     opened = _image.open()
-    opened.thumbnail((side, side))
+    opened.thumbnail((SHOWN, SHOWN))
     buffer = io.BytesIO()
-    opened.save(buffer, "JPEG", quality=85)
+    opened.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
-def thumbnail(path: str | Path, side: int = 96) -> str:
-    """A small picture as a data address for tables; "" when the file can't be read."""
+def shown(image: Image) -> bytes:
+    """A picture as an upright JPEG of at most 768 pixels. Raises FusionError on what can't be read."""
+    return _shown(_content(image), image)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _thumbnail(key: str, side: int, _image: Image) -> str:
+    opened = _image.open()
+    opened.thumbnail((side, side))
+    buffer = io.BytesIO()
+    opened.save(buffer, "WEBP", quality=72)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail(image: Image | None, side: int = THUMB) -> str | None:
+    """A small picture as a data address; None without one or where it can't be read."""
+    from fusion.types import FusionError
+
+    if image is None:
+        return None
     try:
-        return "data:image/jpeg;base64," + base64.b64encode(picture(Image(path=Path(path)), side)).decode()
+        return _thumbnail(_content(image), side, image)
     except FusionError:
-        return ""
+        return None
+
+
+def _content(image: Image) -> str:
+    """What a picture is known by: its bytes, or path, size and time of a file."""
+    from fusion.files import digest
+
+    if image.data is not None:
+        return digest(image.data)
+    assert image.path is not None, "an Image has bytes or a path"
+    if not image.path.is_file():
+        return f"{image.path} absent"
+    state = image.path.stat()
+    return f"{image.path} {state.st_size} {state.st_mtime_ns}"
+
+
+def asset(path: Path) -> str:
+    """A file of our own as text, read once."""
+    return _asset(str(path), path)
+
+
+@st.cache_data(show_spinner=False)
+def _asset(key: str, _path: Path) -> str:
+    return _path.read_text("utf-8")
+
+
+_warming = threading.Lock()
+_warmed: set[str] = set()
+
+
+def warm(name: str) -> None:
+    """Load the library and a checkpoint in a thread of its own, so that the first inspection finds them ready."""
+    with _warming:
+        if name in _warmed:
+            return
+        _warmed.add(name)
+    thread = threading.Thread(target=_warm, args=(name,), daemon=True, name="warm")
+    thread.start()
+
+
+def _warm(name: str) -> None:
+    import fusion.views  # noqa: F401  what a page needs next
+    from fusion import checkpoints as library
+    from fusion.inference import Pipeline
+    from fusion.types import FusionError
+
+    try:
+        Pipeline.open(library.find(name))  # its encoders stay loaded, and they are what takes time
+    except FusionError:
+        return  # the page that needs it says what is wrong with it

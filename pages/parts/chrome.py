@@ -1,90 +1,260 @@
-"""What stands on every page: heading, navigation, language, checkpoint and data, help.
-
-`boot` is the first line of a page and safe alone, for a link may open any page on a fresh server. The heading is sent
-before anything heavy is imported.
-"""
+"""What stands on every page: configuration, language, navigation, the row of chips, and how errors are told."""
 
 from __future__ import annotations
 
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fusion import words
-from fusion.files import ASSETS
-from fusion.words import t
-from pages.parts import pickers, state
+from fusion.types import FusionError
+from fusion.words import LANGUAGES, t, use
+from pages.parts import cache, state
 
+if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+STYLE = Path(__file__).with_name("style.css")
+# Each group of links, and of each page what it is called, its heading, what it is for, and its help.
+GROUPS = {"start": ("home",), "look": ("inspect",), "align": ("map", "match"), "library": ("checkpoints",)}
 PAGES = {
-    "home": "app.py",
-    "inspect": "pages/inspect.py",
-    "map": "pages/map.py",
-    "match": "pages/match.py",
-    "checkpoints": "pages/checkpoints.py",
+    "home": ("home.nav", "home.title", "home.lead", "home.help"),
+    "inspect": ("inspect.nav", "inspect.title", "inspect.lead", "inspect.help"),
+    "map": ("map.nav", "map.title", "map.lead", "map.help"),
+    "match": ("match.nav", "match.title", "match.lead", "match.help"),
+    "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
 }
-BRAND = ASSETS / "brand"
-ROOT = ASSETS.parent
+log = logging.getLogger("fusionscope")
 
 
-def boot(page: str) -> state.View:
-    """Page settings, language, heading and side bar. `page` is a key of PAGES. -> the View"""
-    state.speak()
+def boot(page: str) -> None:
+    """First line of every page: configuration, language, state, heading, navigation, and the chips above it."""
+    use(_language())
+    _, title, lead, _ = PAGES[page]
     st.set_page_config(
-        page_title=f"{t(f'{page}.title')} · Fusionscope", page_icon=str(BRAND / "icon.png"), layout="wide",
+        page_title=f"{t(title)} · Fusionscope" if page != "home" else "Fusionscope",
+        page_icon=str(ASSETS / "icon.png"),
+        layout="wide",
         initial_sidebar_state="auto",
-    )  # fmt: skip
-    _remember()
-    st.html(BRAND / "style.css")
-    st.logo(str(BRAND / "mark.svg"), size="large")
-    st.title(t(f"{page}.title"), anchor=False)
-    st.markdown(t(f"{page}.lead"))
+    )
+    state.read_address(page)
+    use(_language())
+    st.html(f"<style>{cache.asset(STYLE)}</style>")
+    chips = st.container(horizontal=True, vertical_alignment="center", key="chips")
+    st.title(t(title), anchor=False)
+    st.markdown(t(lead))
+    _sidebar()
+    with chips:
+        _chips(page)
+
+
+def _language() -> str:
+    """?lang=, then what was chosen before, then the browser's own language, then English."""
+    said = st.query_params.get("lang") or st.session_state.get("view", {}).get("lang")
+    if said in LANGUAGES:
+        return said
+    locale = (st.context.locale or "en").lower()
+    return next((code for code in LANGUAGES if locale.startswith(code)), "en")
+
+
+def path_of(page: str) -> str:
+    """The file of a page, for links."""
+    return "app.py" if page == "home" else f"pages/{page}.py"
+
+
+def go(page: str, **more: str) -> None:
+    """Open another page with what links carry along."""
+    st.switch_page(path_of(page), query_params=state.carried(**more))
+
+
+def link(page: str, label: str, *, key: str = "", **more: str) -> None:
+    """A link to another page that keeps checkpoint, data and language."""
+    st.page_link(path_of(page), label=label, query_params=state.carried(**more))
+
+
+def _sidebar() -> None:
     with st.sidebar:
-        _navigation(page)
-        chosen = st.container(border=True, key="chrome-chosen")
-        _language()
-        _help()
-    with chosen:
-        pickers.boxes()  # imports torch on a fresh server: everything above is on screen by then
-        _device()
-    return state.view()
+        st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
+        for group, pages in GROUPS.items():
+            with st.container(gap=None, key=f"nav_{group}"):
+                st.caption(t(f"chrome.group.{group}"))
+                for name in pages:
+                    link(name, t(PAGES[name][0]))
+        with guard("chrome.selection"):
+            _selection_card()
 
 
-def _remember() -> None:
-    """Write what was chosen on other pages into the address of this one, so that it can be copied."""
-    now = state.view()
-    for name in state.SHARED:
-        value = getattr(now, name)
-        if value and st.query_params.get(name) != value:
-            st.query_params[name] = value
+def _selection_card() -> None:
+    """How many are selected, which one is looked at, and ways to walk through them."""
+    chosen = state.selection()
+    if not chosen.ids:
+        return
+    with st.container(border=True, key="selection_card"):
+        at = chosen.ids.index(chosen.primary) + 1
+        st.markdown(f"**{t('chrome.selected', count=len(chosen.ids))}**")
+        st.caption(t("chrome.selected.at", at=at, count=len(chosen.ids), id=plain(chosen.primary, 40)))
+        with st.container(horizontal=True, gap="small"):
+            st.button(t("chrome.previous"), key="selection_back", on_click=_step, args=(-1,), disabled=at < 0)
+            st.button(t("chrome.next"), key="selection_on", on_click=_step, args=(1,))
+            st.button(t("chrome.clear"), key="selection_clear", on_click=state.select, args=("", ()), type="tertiary")
+        if st.button(t("chrome.open"), key="selection_open", type="primary", width="stretch"):
+            state.put(data=chosen.data)
+            go("inspect", id=chosen.primary)
 
 
-def _navigation(page: str) -> None:
-    with st.container(key="chrome-nav", gap="xxsmall"):
-        for name, file in PAGES.items():
-            if (ROOT / file).exists():
-                st.page_link(file, label=t(f"{name}.nav"), disabled=name == page, query_params=state.carried())
+def _step(by: int) -> None:
+    """Look at another member; on Inspect, put it on the desk at once."""
+    chosen = state.selection().step(by)
+    state.look_at(chosen)
+    if st.session_state.get("page") == "inspect":
+        state.put(data=chosen.data, id=chosen.primary, story=None, text=None)
 
 
-def _language() -> None:
-    def take() -> None:
-        state.choose(lang=st.session_state["pick-lang"])
+def _chips(page: str) -> None:
+    """Checkpoint, data, language, help: one row above the heading."""
+    with guard("chrome.chips"):
+        if page != "checkpoints":
+            with st.popover(
+                f"{t('chrome.checkpoint')}: {short(state.get('ckpt')) or t('chrome.first')}", key="chip_ckpt"
+            ):
+                _pick_checkpoint()
+            with st.popover(f"{t('chrome.data')}: {short(state.get('data', 'gloss'))}", key="chip_data"):
+                _pick_data()
+        st.space("stretch")
+        with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):
+            st.markdown(t(PAGES[page][3]))
+            st.markdown(t("chrome.help.everywhere"))
+        st.segmented_control(
+            t("chrome.language"),
+            list(LANGUAGES),
+            format_func=LANGUAGES.__getitem__,
+            key="language",
+            default=_language(),
+            label_visibility="collapsed",
+            on_change=_speak,
+            required=True,
+        )
 
-    st.session_state["pick-lang"] = words.current()
-    st.segmented_control(
-        t("app.language"), list(words.LANGUAGES), format_func=words.LANGUAGES.get, key="pick-lang", required=True,
-        on_change=take, label_visibility="collapsed", width="stretch",
-    )  # fmt: skip
+
+def _speak() -> None:
+    state.put(lang=st.session_state["language"])
 
 
-def _help() -> None:
-    with st.popover(t("app.help"), width="stretch"):
-        st.markdown(t("app.help_text"))
+def _pick_checkpoint() -> None:
+    found = cache.checkpoints()
+    names = [one.name for one in found]
+    if not names:
+        st.markdown(t("empty.ckpt"))
+    else:
+        current = state.get("ckpt") or names[0]
+        options = names if current in names else [current, *names]
+        st.radio(
+            t("chrome.checkpoint"),
+            options,
+            index=options.index(current),
+            key="pick_ckpt",
+            on_change=_take,
+            args=("ckpt",),
+            format_func=lambda name: plain(name, 60),
+        )
+    link("checkpoints", t("chrome.more.checkpoints"))
 
 
-def _device() -> None:
-    from fusion import device
+def _pick_data() -> None:
+    from fusion.data import DATASETS
 
-    found, _ = device.best()
-    st.caption(t("app.device", device=str(found)))
+    current = state.get("data", "gloss")
+    options = list(DATASETS) if current in DATASETS else [*DATASETS, current]
+    st.radio(
+        t("chrome.data"),
+        options,
+        index=options.index(current),
+        key="pick_data",
+        on_change=_take,
+        args=("data",),
+        format_func=lambda key: t(f"data.{key}") if key in DATASETS else plain(key, 60),
+    )
+    link("checkpoints", t("chrome.more.data"), tab="data")
 
 
+def _take(name: str) -> None:
+    state.put(**{name: st.session_state[f"pick_{name}"]})
+
+
+def checkpoint() -> Checkpoint | None:
+    """The checkpoint in use; without one, or with an unknown one in the address, the way out is drawn instead."""
+    found = cache.checkpoints()
+    name = state.get("ckpt")
+    if not name and found:
+        return found[0]
+    if not name:
+        with st.container(border=True, key="no_checkpoint"):
+            st.markdown(f"**{t('empty.ckpt')}**")
+            st.markdown(t("empty.ckpt.why"))
+            link("checkpoints", t("chrome.more.checkpoints"))
+        return None
+    try:
+        return cache.checkpoint(name)
+    except FusionError as error:
+        st.error(f"{t('error.checkpoint', name=plain(name, 60))} {plain(str(error), 300)}")
+        with st.container(horizontal=True):
+            if found:
+                st.button(
+                    t("chrome.use", name=found[0].name),
+                    key="use_first",
+                    type="primary",
+                    on_click=state.put,
+                    kwargs={"ckpt": found[0].name},
+                )
+            link("checkpoints", t("chrome.more.checkpoints"))
+        return None
+
+
+def dataset() -> DataSet | None:
+    """The data set in use; when it can't be opened, the sentence that says why and the way out."""
+    spec = state.get("data", "gloss")
+    try:
+        return cache.data(spec)
+    except FusionError as error:
+        st.error(plain(str(error), 500))
+        with st.container(horizontal=True):
+            st.button(
+                t("chrome.use", name=t("data.gloss")),
+                key="use_gloss",
+                type="primary",
+                on_click=state.put,
+                kwargs={"data": "gloss"},
+            )
+            link("checkpoints", t("chrome.more.data"), tab="data")
+        return None
+
+
+@contextmanager
+def guard(view: str) -> Iterator[None]:
+    """Say an error where it happened, and let the rest of the page live. `view` is a key of the words."""
+    try:
+        yield
+    except FusionError as error:
+        st.error(plain(str(error), 600))
+    except Exception:  # the one place where anything unforeseen stops: it is logged, and the page goes on
+        number = secrets.token_hex(3)
+        log.exception("%s %s", number, view)
+        st.error(t("error.broke", view=t(view), id=number))
+
+
+def plain(text: str, longest: int = 200) -> str:
+    """Words of a person for Streamlit's Markdown: one line, nothing in it is read as markup."""
+    line = "".join(c if c.isprintable() and not "\ud800" <= c <= "\udfff" else " " for c in text)
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:^=&" else c for c in line)
+
+
+def short(name: str, longest: int = 24) -> str:
+    """A name for a button, without its folder."""
+    return plain(Path(name).name or name, longest)

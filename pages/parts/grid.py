@@ -1,119 +1,111 @@
-"""How a picture is shown: finding, figure with its alternative, what it shows and hides, numbers, downloads.
-
-Also the guard around every view: what a user can fix is a sentence, what broke is an id in the log, and the rest of
-the page lives.
-"""
+"""Lays out pictures: finding above, figure with its text alternative, what it shows and hides, numbers, downloads."""
 
 from __future__ import annotations
 
-import logging
-import re
-import secrets
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import state
+from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     import pandas as pd
 
-    from fusion.views.base import Picture
+    from fusion.views import Picture
 
-LOG = logging.getLogger("fusionscope")
-MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
-MOST_ROWS = 1000  # of a table on screen; the CSV has all
-
-
-def plain(text: str) -> str:
-    """Words of a person or a library as Markdown that shows them as they are."""
-    return MARKS.sub(r"\\\1", re.sub(r"\s+", " ", text))
-
-
-@contextmanager
-def guard(view: str) -> Iterator[None]:
-    """Around one view, named by a key of the catalogues: a FusionError becomes its sentence, anything else an id."""
-    try:
-        yield
-    except FusionError as error:
-        st.error(plain(str(error)))
-    except Exception:  # the one place where a page survives what nobody foresaw
-        mark = secrets.token_hex(3)
-        LOG.exception("%s broke, id %s", view, mark)
-        st.error(t("app.broke", view=t(view), id=mark))
+LASSO = ("points", "box", "lasso")
+# What stays of Plotly's own buttons: the camera, and for a map the ways to choose and to move.
+ALL_BUTTONS = ("zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d")
+FOR_MAPS = ("zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d")
 
 
 def show(
-    picture: Picture,
+    make: Callable[[], Picture],
     key: str,
-    select: str | None = None,
-    chosen: Callable[[list[Hashable]], None] | None = None,
     *,
+    on_pick: Callable[[Hashable], None] | None = None,
+    on_lasso: Callable[[list[Hashable]], None] | None = None,
     title: bool = True,
-) -> Any:
-    """Show a picture as a card. `select` "points" or "lasso" returns Plotly's event (see `picked`).
+) -> None:
+    """Draw a picture under a key of its own, in a card.
 
-    `chosen` is called with the marks of the selected points before the page runs again, so it may change the state of
-    widgets above; it implies "points".
+    on_pick gets what a click chose, on_lasso all that a lasso or box chose, both in the terms of the picture's marks,
+    before the script runs again. An error stays inside the card.
     """
-    with st.container(border=True, key=f"card-{key}"):
+    with st.container(border=True, key=f"card_{key}"), guard("error.picture"):
+        picture = make()
         if title:
             st.markdown(f"##### {plain(picture.title)}")
-        st.markdown(plain(picture.finding))
-        event = _figure(picture, key, select or ("points" if chosen else None), chosen)
-        st.caption(f"**{t('app.shows')}** {plain(picture.shows)}  \n**{t('app.hides')}** {plain(picture.hides)}")
+        st.markdown(plain(picture.finding, 1200))
+        _figure(picture, key, on_pick, on_lasso)
+        st.caption(
+            f"**{t('grid.shows')}** {plain(picture.shows, 800)}  \n**{t('grid.hides')}** {plain(picture.hides, 800)}"
+        )
         if len(picture.table):
-            _numbers(picture.table, picture.title, key)
-    return event
+            _numbers(picture, key)
 
 
 def _figure(
-    picture: Picture, key: str, select: str | None, chosen: Callable[[list[Hashable]], None] | None
-) -> Any:
-    fixed = picture.figure.layout.width is not None
-    tools = ["toImage"] if select != "lasso" else ["lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d", "toImage"]
+    picture: Picture,
+    key: str,
+    on_pick: Callable[[Hashable], None] | None,
+    on_lasso: Callable[[list[Hashable]], None] | None,
+) -> None:
+    kept = FOR_MAPS if on_lasso is not None else ()
     config = {
-        "displaylogo": False, "modeBarButtons": [tools], "scrollZoom": False,
-        "toImageButtonOptions": {"format": "png", "filename": f"fusionscope-{picture.key}", "scale": 2},
-    }  # fmt: skip
-    options: dict[str, Any] = {
-        "key": key, "alt": picture.alt, "config": config, "theme": "streamlit",
-        "width": "content" if fixed else "stretch",
-    }  # fmt: skip
-    if select is None:
-        st.plotly_chart(picture.figure, **options)
-        return None
+        "displaylogo": False,
+        "modeBarButtonsToRemove": [name for name in ALL_BUTTONS if name not in kept],
+        "toImageButtonOptions": {"format": "png", "scale": 2, "filename": picture.key},
+        "scrollZoom": False,
+        "doubleClick": "reset" if on_lasso is not None else False,
+    }
+    # A figure of fixed size (the squares of the head map must fill their cells) is not stretched.
+    width = "content" if picture.figure.layout.width else "stretch"
+    if on_pick is None and on_lasso is None:
+        st.plotly_chart(picture.figure, key=key, width=width, config=config, alt=picture.alt)
+        return
 
-    def act() -> None:
-        marks = picked(picture, st.session_state.get(key))
-        if marks and chosen is not None:
-            chosen(marks)
+    def chosen() -> None:
+        points = st.session_state[key]["selection"]["points"]
+        marks = [picture.pick(p.get("curve_number", 0), p.get("point_index", -1)) for p in points]
+        marks = [mark for mark in marks if mark is not None]
+        if on_lasso is not None:
+            on_lasso(marks)
+        elif on_pick is not None and marks:
+            on_pick(marks[0])
 
-    modes = ("points",) if select == "points" else ("points", "box", "lasso")
-    return st.plotly_chart(picture.figure, on_select=act if chosen else "rerun", selection_mode=modes, **options)
+    st.plotly_chart(
+        picture.figure,
+        key=key,
+        width=width,
+        config=config,
+        alt=picture.alt,
+        on_select=chosen,
+        selection_mode=LASSO if on_lasso is not None else "points",
+    )
 
 
-def picked(picture: Picture, event: Mapping[str, Any] | None) -> list[Hashable]:
-    """The marks of the points that a selection holds, each once, in the order of the figure; [] without any."""
-    points = (event or {}).get("selection", {}).get("points", [])
-    marks = [picture.pick(int(p["curve_number"]), int(p["point_index"])) for p in points]
-    return list(dict.fromkeys(mark for mark in marks if mark is not None))
+def _numbers(picture: Picture, key: str) -> None:
+    """The switch between figure and numbers, and the numbers as a file."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key=f"numbers_{key}"):
+        wanted = st.toggle(t("grid.table"), key=f"table_{key}")
+        download(picture.table, picture.key, f"csv_{key}")
+    if wanted:
+        st.dataframe(picture.table, hide_index=True, key=f"frame_{key}", height="auto", alt=picture.alt)
 
 
-@state.fragment
-def _numbers(table: pd.DataFrame, title: str, key: str) -> None:
-    """The numbers behind a figure: a table on request, and a file."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        shown = st.toggle(t("app.table"), key=f"{key}-table")
-        st.download_button(
-            t("app.csv"), lambda: table.to_csv(index=False).encode("utf-8-sig"), f"fusionscope-{key}.csv", "text/csv",
-            key=f"{key}-csv", on_click="ignore", type="tertiary", help=t("app.png"),
-        )  # fmt: skip
-    if shown:
-        st.dataframe(table.head(MOST_ROWS), hide_index=True, alt=title, key=f"{key}-rows")
-        if len(table) > MOST_ROWS:
-            st.caption(t("views.showing", shown=MOST_ROWS, count=len(table)))
+def download(table: pd.DataFrame, name: str, key: str, label: str | None = None) -> None:
+    """A table as a CSV file that spreadsheets open with the right letters; made when it is asked for."""
+    st.download_button(
+        label or t("grid.csv"),
+        data=lambda: table.to_csv(index=False).encode("utf-8-sig"),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=key,
+        type="tertiary",
+        on_click="ignore",
+        help=t("grid.csv.help"),
+    )

@@ -1,123 +1,267 @@
-"""Choosing a checkpoint and a data set: the boxes in the side bar, and the states where there is none."""
+"""Ways to choose a sample, a word and a head; each writes the state, so that the address says the same."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import random
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fusion.types import FusionError
-from fusion.words import t
+from fusion.words import current, t
 from pages.parts import cache, state
-from pages.parts.grid import plain
+from pages.parts.chrome import plain
+from pages.parts.state import Desk
 
 if TYPE_CHECKING:
-    from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.types import Image, Sample, Steps
 
-CKPT, DATA = "pick-ckpt", "pick-data"  # widget keys
-
-
-def current_checkpoint() -> str | None:
-    """Name of the checkpoint in use: the chosen one, else the first found; None when there is none at all."""
-    asked = state.view().ckpt
-    return asked or next((found.name for found in cache.checkpoints()), None)
+UPLOAD = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+SOURCES = ("drop", "gallery", "data")
+CAPTIONS = ("fits", "detail", "unrelated")
+MOST_CHIPS = 80  # words to choose from; beyond that the select box alone would be as long as the page
 
 
-def current_data() -> str:
-    """The data set in use, by key or path."""
-    return state.view().data or "gloss"
+def from_address(dataset: DataSet | None) -> str:
+    """Lay what the address names on the desk. -> the sentence that says why it couldn't, "" when all is well"""
+    story, id = state.get("story"), state.get("id")
+    desk = state.desk()
+    here = desk.sample.id if desk.sample is not None else ""
+    if (story and here == f"story-{story}") or (id and here == id) or not (story or id):
+        return ""
+    text = state.get("text")
+    if story:
+        from fusion.data import gallery
+
+        told = next((one for one in gallery.stories() if one.id == story), None)
+        if told is None:
+            return t("error.story", id=plain(story, 60))
+        _take(told.sample(), "story", text)
+        return ""
+    for kind, source in (("data", dataset), ("gallery", cache.data("gallery"))):
+        if source is not None and id in source.index:
+            _take(source.get(id), kind, text)
+            return ""
+    name = dataset.name if dataset is not None else state.get("data", "gloss")
+    return t("error.id", id=plain(id, 60), data=plain(name, 60))
 
 
-def boxes() -> None:
-    """The two boxes of the side bar."""
-    names = [found.name for found in cache.checkpoints()]
-    now = current_checkpoint()
-    if now is not None and now not in names and _folder(now):
-        names.append(now)
-    st.session_state[CKPT] = now if now in names else None
-    st.selectbox(
-        t("app.checkpoint"), names, index=None, key=CKPT, on_change=_take, args=("ckpt", CKPT),
-        format_func=lambda name: Path(name).name, placeholder=t("app.choose" if names else "app.none"),
-        disabled=not names,
-    )  # fmt: skip
-    known = data_choices()
-    st.session_state[DATA] = current_data()
-    st.selectbox(
-        t("app.data"), known, index=None, key=DATA, on_change=_take, args=("data", DATA), format_func=data_name,
-        placeholder=t("app.choose"),
-    )  # fmt: skip
+def _take(sample: Sample, kind: str, text: str = "") -> None:
+    """A whole sample on the desk, its text changed where the address says so."""
+    text = text or sample.text()
+    state.lay(Desk(sample=sample, kind=kind, picture=sample.image(), text=text))
+    st.session_state["words"] = text
+    st.session_state["source"] = {"data": "data", "gallery": "gallery"}.get(kind, "drop")
 
 
-def data_choices() -> list[str]:
-    """Bundled data sets, then the paths opened in this tab."""
-    from fusion.data import DATASETS
+def sample_of(desk: Desk) -> Sample | None:
+    """What to run: the sample taken while it is unchanged, else the picture and text as they are now."""
+    from fusion.types import Sample, Text
 
-    return list(dict.fromkeys([*DATASETS, *st.session_state.get("own-data", []), current_data()]))
-
-
-def add_data(spec: str) -> None:
-    """Remember a path opened in this tab and make it the data set in use."""
-    own = st.session_state.setdefault("own-data", [])
-    if spec not in own:
-        own.append(spec)
-    state.choose(data=spec, id=None, story=None)
-
-
-def data_name(spec: str) -> str:
-    """What a reader calls a data set."""
-    from fusion.data import DATASETS
-
-    return t(f"data.{spec}") if spec in DATASETS else Path(spec).name or spec
+    if not desk.edited:
+        return desk.sample
+    if desk.picture is None and not desk.text.strip():
+        return None
+    parts: dict[str, Text | Image] = {"text": Text(desk.text)}
+    if desk.picture is not None:
+        parts["image"] = desk.picture
+    return Sample(id="own", parts=parts)
 
 
-def _folder(name: str) -> bool:
+def sample(dataset: DataSet | None) -> None:
+    """The input of the Inspect page: where the picture comes from, the picture, the text."""
+    st.segmented_control(
+        t("inspect.source"),
+        SOURCES,
+        format_func=lambda key: t(f"inspect.source.{key}"),
+        key="source",
+        default=None if "source" in st.session_state else "gallery",
+        required=True,
+        width="stretch",
+    )
+    source = st.session_state.get("source") or "gallery"
+    if source == "drop":
+        _uploader()
+    elif source == "gallery":
+        _gallery()
+    elif dataset is not None:
+        _from_data(dataset)
+    _on_the_desk()
+    if "words" not in st.session_state:
+        st.session_state["words"] = state.desk().text
+    st.text_area(
+        t("inspect.text"),
+        key="words",
+        height=104,
+        placeholder=t("inspect.text.placeholder"),
+        on_change=_typed,
+        help=t("inspect.text.help"),
+    )
+    _captions()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(t("inspect.run"), key="run", type="primary", on_click=_typed)
+        st.button(t("inspect.random"), key="random", on_click=_random, args=(dataset,), disabled=dataset is None)
+
+
+def _typed() -> None:
+    desk = state.desk()
+    state.lay(Desk(desk.sample, desk.kind or "own", desk.picture, desk.name, st.session_state.get("words") or ""))
+
+
+def _uploader() -> None:
+    st.markdown(t("inspect.drop"))
+    st.file_uploader(
+        t("inspect.drop.label"),
+        type=None,
+        key="drop_image",
+        label_visibility="collapsed",
+        on_change=_dropped,
+        max_upload_size=25,
+    )
+    st.caption(t("inspect.drop.limits"))
+
+
+def _dropped() -> None:
+    from fusion.types import Image
+
+    file = st.session_state.get("drop_image")
+    desk = state.desk()
+    if file is None:
+        if desk.name:
+            state.lay(Desk(None, "own", None, "", desk.text))
+        return
+    state.lay(Desk(None, "own", Image(data=file.getvalue()), file.name, desk.text))
+
+
+def _gallery() -> None:
+    """Twelve photographs as buttons; a click lays the photograph and the caption that fits it on the desk."""
+    from fusion.data import gallery
+
+    names = gallery.captions()
+    photographs = cache.data("gallery")
+    firsts = {key: photographs.get(f"{key}-{gallery.FITS}") for key in names}
+    faces = (
+        f".st-key-photo_{key} button{{background-image:url({cache.thumbnail(one.image(), 120)})!important}}"
+        for key, one in firsts.items()
+    )
+    st.html(f"<style>{''.join(faces)}</style>")
+    with st.container(key="photographs", gap="xsmall"):
+        keys = list(names)
+        for start in range(0, len(keys), 4):
+            for column, key in zip(st.columns(4, gap="xsmall", wrap=False), keys[start : start + 4], strict=False):
+                label = names[key]["name_zh" if current() == "zh" else "name_en"]
+                column.button(label, key=f"photo_{key}", on_click=_take, args=(firsts[key], "gallery"), width="stretch")
+
+
+def _captions() -> None:
+    """For a photograph of the gallery: the caption that fits, one with a wrong detail, an unrelated one."""
+    desk = state.desk()
+    if desk.kind != "gallery" or desk.sample is None:
+        return
+    photographs = cache.data("gallery")
+    key = desk.sample.note["photograph"]
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="captions"):
+        st.caption(t("inspect.captions"), width="content")
+        for kind in CAPTIONS:
+            st.button(
+                t(f"inspect.captions.{kind}"),
+                key=f"caption_{kind}",
+                type="tertiary",
+                on_click=_take,
+                args=(photographs.get(f"{key}-{kind}"), "gallery"),
+                disabled=desk.text == photographs.get(f"{key}-{kind}").text(),
+            )
+
+
+def _from_data(dataset: DataSet) -> None:
+    """An id of the data set to type, and steps through its rows."""
+    if not dataset.samples:
+        st.warning(t("empty.data", name=plain(dataset.name)))
+        return
+    desk = state.desk()
+    here = desk.sample.id if desk.kind == "data" and desk.sample is not None else ""
+    st.session_state["data_id"] = here
+    st.text_input(
+        t("inspect.id", name=dataset.name, count=f"{len(dataset):,}"),
+        key="data_id",
+        on_change=_typed_id,
+        args=(dataset,),
+        placeholder=dataset.samples[0].id,
+    )
+    with st.container(horizontal=True, gap="small"):
+        st.button(t("chrome.previous"), key="row_back", on_click=_row, args=(dataset, -1), shortcut="Alt+ArrowLeft")
+        st.button(t("chrome.next"), key="row_on", on_click=_row, args=(dataset, 1), shortcut="Alt+ArrowRight")
+    if problem := st.session_state.pop("id_problem", ""):
+        st.error(problem)
+
+
+def _typed_id(dataset: DataSet) -> None:
+    wanted = (st.session_state.get("data_id") or "").strip()
+    if not wanted:
+        return
     try:
-        return (Path(name).expanduser() / "config.json").exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _take(field: str, key: str) -> None:
-    chosen = st.session_state[key]
-    if chosen is not None:
-        state.choose(**{field: chosen})
-        if field == "data":
-            state.choose(id=None, story=None)
-
-
-def need_checkpoint() -> Checkpoint:
-    """The checkpoint in use; without one the page says so, with a way out, and ends here."""
-    name = current_checkpoint()
-    if name is None:
-        st.info(t("app.no_checkpoint"))
-        with st.container(horizontal=True):
-            st.page_link("pages/checkpoints.py", label=t("app.open_checkpoints"), query_params=state.carried())
-        st.stop()
-    try:
-        return cache.checkpoint(name)
+        _take(dataset.get(wanted), "data")
     except FusionError as error:
-        first = next((found.name for found in cache.checkpoints()), None)
-        st.error(plain(str(error)))
-        with st.container(horizontal=True):
-            if first is not None:
-                st.button(
-                    t("app.use", name=first), key="way-out-ckpt", type="primary", on_click=state.choose,
-                    kwargs={"ckpt": first},
-                )  # fmt: skip
-            st.page_link("pages/checkpoints.py", label=t("app.open_checkpoints"), query_params=state.carried(ckpt=None))
-        st.stop()
+        st.session_state["id_problem"] = plain(str(error), 400)
 
 
-def need_data() -> DataSet:
-    """The data set in use; one that can't be opened is said, with a way out, and the page ends here."""
+def _row(dataset: DataSet, by: int) -> None:
+    desk = state.desk()
+    at = dataset.index.get(desk.sample.id, -1 if by > 0 else 0) if desk.sample is not None else -1 if by > 0 else 0
+    _take(dataset.samples[(at + by) % len(dataset)], "data")
+
+
+def _random(dataset: DataSet) -> None:
+    _take(random.choice(dataset.samples), "data")
+
+
+def _on_the_desk() -> None:
+    """The picture in use, small, with where it comes from and a way to go without one."""
+    desk = state.desk()
+    if desk.picture is None:
+        if desk.kind:
+            st.caption(t("inspect.no_picture"))
+        return
     try:
-        return cache.dataset(current_data())
+        made = cache.shown(desk.picture)
     except FusionError as error:
-        st.error(plain(str(error)))
-        st.button(
-            t("app.use", name=t("data.gloss")), key="way-out-data", type="primary", on_click=state.choose,
-            kwargs={"data": "gloss", "id": None},
-        )  # fmt: skip
-        st.stop()
+        st.error(plain(str(error), 500))
+        return
+    note = desk.sample.note if desk.sample is not None else {}
+    with st.container(horizontal=True, vertical_alignment="center", key="on_desk"):
+        st.image(made, width=96, alt=t("inspect.picture.alt"))
+        with st.container(gap="xsmall"):
+            if desk.kind == "gallery":
+                st.caption(
+                    t("inspect.credit", credit=plain(note.get("credit", "")), licence=plain(note.get("licence", "")))
+                )
+            elif desk.name:
+                st.caption(plain(desk.name, 60))
+            elif desk.kind == "data" and desk.sample is not None:
+                st.caption(t("inspect.row", id=plain(desk.sample.id, 60)))
+            st.button(t("inspect.remove"), key="remove_picture", type="tertiary", on_click=_remove)
+
+
+def _remove() -> None:
+    desk = state.desk()
+    state.lay(Desk(desk.sample, desk.kind, None, "", desk.text))
+
+
+def word(steps: Steps, chosen: int | None, key: str) -> None:
+    """The words of the text as chips; one writes its number to the address, chosen again it takes it away."""
+    count = min(len(steps.groups), MOST_CHIPS)
+    options = list(range(count))
+    st.session_state[key] = chosen if chosen in options else None
+
+    def picked() -> None:
+        state.put(token=st.session_state[key])
+
+    st.pills(
+        t("inspect.word"),
+        options,
+        format_func=lambda i: f"{i + 1}·{plain(steps.groups[i], 24)}",
+        key=key,
+        on_change=picked,
+        help=t("inspect.word.help"),
+    )

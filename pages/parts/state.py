@@ -1,141 +1,145 @@
-"""What is chosen, in one place: the View (scalars, kept in the address), the Selection (samples), the last drop.
+"""What one visitor has chosen: the view (scalars, each in the address), the selection, and the sample on the desk.
 
-The address wins when a page opens; every change goes to the session and to the address, so that a link says it all.
+Nothing else is shared between pages, and only this module reads or writes these names of the session.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fusion import words
-
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping, Sequence
 
-    from fusion.inference import Observation
+    from fusion.types import Image, Sample
 
-SHARED = ("ckpt", "data", "id", "story", "lang")  # carried from page to page
-LONGEST = 400  # characters of one value that a link may carry
-P = ParamSpec("P")
-R = TypeVar("R")
+# Names in the address, in ASCII whatever the language. `layer` is the name of an attention signal.
+CARRIED = ("ckpt", "data", "lang")
+OWN = {
+    "inspect": ("id", "story", "text", "tab", "layer", "head", "token"),
+    "map": ("method", "colour", "tab"),
+    "match": ("split", "sort", "threshold", "tab"),
+    "checkpoints": ("tab",),
+}
+LONGEST_TEXT = 400  # characters of an edited text that the address carries; proxies cut long addresses
 
 
 @dataclass(frozen=True)
-class View:
-    """The scalars of a page, as in its address; None where nothing was chosen. Names never change with the language."""
-
-    ckpt: str | None = None
-    data: str | None = None
-    id: str | None = None  # a sample of the data set, or of the gallery
-    story: str | None = None
-    lang: str | None = None
-    tab: str | None = None
-    layer: str | None = None  # name of an attention signal
-    head: str | None = None  # counted from 1; None is the mean of all heads
-    word: str | None = None  # counted from 1
-    region: str | None = None  # counted from 1
-    method: str | None = None  # of the map: pca | umap
-    colour: str | None = None
-    threshold: str | None = None
-
-
-@dataclass
 class Selection:
-    """Samples chosen on one page for another: a set in order, and one of them."""
+    """Samples chosen together, and the one of them that is looked at."""
 
-    data: str | None = None  # the data set that the ids belong to
-    ids: list[str] = field(default_factory=list)
-    primary: str | None = None
+    data: str = ""
+    ids: tuple[str, ...] = ()
+    primary: str = ""
+
+    def step(self, by: int) -> Selection:
+        """The same with the next (1) or previous (-1) member looked at, round and round."""
+        if not self.ids:
+            return self
+        at = self.ids.index(self.primary) if self.primary in self.ids else -1 if by > 0 else 0
+        return replace(self, primary=self.ids[(at + by) % len(self.ids)])
 
 
 @dataclass(frozen=True)
-class Drop:
-    """The last sample that was inspected: what the map needs to place it."""
+class Desk:
+    """The sample on the Inspect page: where its picture comes from, and its text as it stands now."""
 
-    id: str
-    text: str
-    checkpoint: str
-    vectors: Mapping[str, np.ndarray]  # {"text": (D,), "image": (D,)} unit length; only modalities that are there
+    sample: Sample | None = None  # as it was taken: a row of a data set, a photograph, a story; None for own input
+    kind: str = ""  # "data" | "gallery" | "story" | "own" | ""
+    picture: Image | None = None
+    name: str = ""  # of an uploaded file
+    text: str = ""
 
-
-def view() -> View:
-    """What is chosen now: the address first, then what was chosen before in this tab."""
-    kept = st.session_state.setdefault("view", {})
-    for item in fields(View):
-        value = st.query_params.get(item.name)
-        if value:
-            kept[item.name] = value[:LONGEST]
-    return View(**kept)
+    @property
+    def edited(self) -> bool:
+        """Whether the text or the picture is no longer that of the sample taken."""
+        return self.sample is None or self.text != self.sample.text() or self.picture != self.sample.image()
 
 
-def choose(**changes: object) -> None:
-    """Change the View, here and in the address; None forgets a value."""
-    kept = st.session_state.setdefault("view", {})
-    for name, value in changes.items():
-        if value is None:
-            kept.pop(name, None)
-            st.query_params.pop(name, None)
+def read_address(page: str) -> None:
+    """Take what the address says; what it doesn't say stays as it was chosen before."""
+    view = _view()
+    names = (*CARRIED, *OWN.get(page, ()))
+    said = {name: str(st.query_params[name])[:1000] for name in names if name in st.query_params}
+    if page == "inspect" and ("id" in said or "story" in said):  # a link names one sample, not that and the last one
+        for name in ("id", "story", "text"):
+            view.pop(name, None)
+    view.update(said)
+    st.session_state["page"] = page
+    _write(page)
+
+
+def get(name: str, default: str = "") -> str:
+    """A scalar of the view."""
+    return _view().get(name) or default
+
+
+def put(**values: str | int | float | None) -> None:
+    """Change scalars of the view and the address with them; None or "" takes one away."""
+    view = _view()
+    for name, value in values.items():
+        if value is None or value == "":
+            view.pop(name, None)
         else:
-            kept[name] = str(value)[:LONGEST]
-            st.query_params[name] = kept[name]
+            view[name] = str(value)
+    _write(st.session_state.get("page", ""))
 
 
-def carried(**changes: str | None) -> dict[str, str]:
-    """The query of a link to another page: what is shared, with changes; None leaves a value out."""
-    now = view()
-    query = {name: getattr(now, name) for name in SHARED} | changes
-    return {name: value for name, value in query.items() if value}
+def whole(name: str) -> int | None:
+    """A scalar as a whole number, None when it is absent or no number."""
+    value = get(name)
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+
+
+def carried(**more: str) -> dict[str, str]:
+    """What a link to another page takes along."""
+    view = _view()
+    return {name: view[name] for name in CARRIED if view.get(name)} | more
 
 
 def selection() -> Selection:
-    """The samples chosen in this tab; change it in place."""
-    return st.session_state.setdefault("selection", Selection())
+    """Samples chosen on Map or Match."""
+    return st.session_state.get("selection", Selection())
 
 
-def remember_drop(observation: Observation) -> None:
-    """Keep where the last inspected sample lies, for the map."""
-    vectors = {}
-    for modality in ("text", "image"):
-        name = f"aligned_{modality}"
-        if name in observation.trace and modality in _there(observation):
-            vectors[modality] = observation.trace[name].tensors()["value"][0].numpy()
-    sample = observation.sample
-    st.session_state["drop"] = Drop(sample.id, sample.text(), observation.checkpoint, vectors)
+def select(data: str, ids: Sequence[str]) -> None:
+    """Choose these samples of a data set; none clears the choice."""
+    ids = tuple(dict.fromkeys(ids))
+    st.session_state["selection"] = Selection(data, ids, ids[0] if ids else "")
 
 
-def _there(observation: Observation) -> set[str]:
-    sample = observation.sample
-    return {name for name, there in (("text", sample.text().strip()), ("image", sample.image())) if there}
+def look_at(chosen: Selection) -> None:
+    """Keep a selection with another member looked at."""
+    st.session_state["selection"] = chosen
 
 
-def dropped(checkpoint: str) -> Drop | None:
-    """The last sample inspected with this checkpoint, None when there was none."""
-    drop = st.session_state.get("drop")
-    return drop if drop is not None and drop.checkpoint == checkpoint else None
+def desk() -> Desk:
+    """The sample on the Inspect page."""
+    return st.session_state.get("desk", Desk())
 
 
-def speak() -> None:
-    """Use the language of this tab in the thread that runs now."""
-    asked = st.query_params.get("lang") or st.session_state.get("view", {}).get("lang") or st.context.locale or "en"
-    words.use(str(asked).lower().split("-")[0])
+def lay(desk: Desk) -> None:
+    """Put a sample on the desk, and into the address what a link can bring back."""
+    st.session_state["desk"] = desk
+    text = desk.text if desk.sample is not None and desk.text != desk.sample.text() else ""
+    fits = text if len(text) <= LONGEST_TEXT else ""
+    if desk.kind == "story" and desk.sample is not None:
+        put(id=None, story=desk.sample.id.removeprefix("story-"), text=fits)
+    elif desk.kind in ("data", "gallery") and desk.sample is not None and desk.picture == desk.sample.image():
+        put(id=desk.sample.id, story=None, text=fits)
+    else:
+        put(id=None, story=None, text=None)
 
 
-def fragment(
-    function: Callable[P, R] | None = None, *, run_every: float | None = None
-) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
-    """`st.fragment` that speaks the language of the tab: a part of a page that reruns alone, in any thread."""
+def _view() -> dict[str, str]:
+    return st.session_state.setdefault("view", {})
 
-    def wrap(inner: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(inner)
-        def spoken(*args: P.args, **kwargs: P.kwargs) -> R:
-            speak()
-            return inner(*args, **kwargs)
 
-        return st.fragment(spoken, run_every=run_every)
-
-    return wrap if function is None else wrap(function)
+def _write(page: str) -> None:
+    """Make the address say what this page shows, without a rerun."""
+    view = _view()
+    wanted: Mapping[str, str] = {name: view[name] for name in (*CARRIED, *OWN.get(page, ())) if view.get(name)}
+    if dict(st.query_params) != wanted:
+        st.query_params.from_dict(wanted)

@@ -1,0 +1,60 @@
+"""Home: what this is, three ways to use it, three stories to open, and what is loaded."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fusion.words import current, t
+from pages.parts import cache, chrome, state
+
+chrome.boot("home")
+
+with st.container(horizontal=False, key="ways"):
+    for column, (way, page, query) in zip(
+        st.columns(3),
+        (("look", "inspect", {}), ("tell", "inspect", {"story": "fits"}), ("find", "match", {})),
+        strict=True,
+    ):
+        with column, st.container(border=True, key=f"way_{way}"):
+            st.markdown(f"#### {t(f'home.way.{way}')}")
+            st.markdown(t(f"home.way.{way}.tell"))
+            chrome.link(page, f"**{t(f'home.way.{way}.link')}** →", **query)
+
+st.header(t("home.stories"), anchor=False)
+st.markdown(t("home.stories.lead"))
+with chrome.guard("home.stories"):
+    from fusion.data import gallery
+
+    language = current()
+    for column, story in zip(st.columns(3), gallery.stories(), strict=False):
+        with column, st.container(border=True, key=f"story_{story.id}"):
+            image = story.sample().image()
+            if image is not None:
+                st.image(cache.shown(image), width="stretch", alt=t("home.story.alt", title=story.title[language]))
+            st.markdown(f"**{chrome.plain(story.title[language])}**")
+            st.markdown(f"“{chrome.plain(story.text)}”")
+            st.caption(chrome.plain(story.tell[language], 400))
+            chrome.link("inspect", f"**{t('home.story.open')}** →", story=story.id)
+
+st.header(t("home.here"), anchor=False)
+with chrome.guard("home.here"):
+    from fusion import device
+
+    found = cache.checkpoints()
+    left, middle, right = st.columns(3)
+    told = device.describe()
+    left.metric(t("home.device"), told.get("name", told["device"].upper()), border=True, help=t("home.device.help"))
+    left.caption(t("home.device.why", threads=told["threads"]) if "name" not in told else t("home.device.gpu"))
+    middle.metric(t("home.checkpoints"), len(found), border=True)
+    with middle:
+        if found:
+            st.caption(", ".join(chrome.plain(one.name, 40) for one in found[:6]))
+        else:
+            st.caption(t("empty.ckpt.why"))
+        chrome.link("checkpoints", t("home.checkpoints.link"))
+    right.metric(t("home.data"), t("home.data.pairs", count=f"{len(cache.data('gloss')):,}"), border=True)
+    with right:
+        st.caption(t("home.data.tell"))
+        chrome.link("checkpoints", t("home.data.link"), tab="data")
+    if found:
+        cache.warm(state.get("ckpt") or found[0].name)

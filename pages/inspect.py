@@ -1,0 +1,29 @@
+"""Inspect: one sample, and what the model did with it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.parts import chrome, pickers, state, verdict
+from pages.parts import inspection as tabs
+
+chrome.boot("inspect")
+
+with chrome.guard("inspect.title"):
+    dataset = chrome.dataset()
+    checkpoint = chrome.checkpoint()
+    problem = pickers.from_address(dataset)
+    left, right = st.columns((0.32, 0.68), gap="large")
+    with left, chrome.guard("inspect.input"):
+        pickers.sample(dataset)
+    with right:
+        if problem:
+            st.error(problem)
+        sample = pickers.sample_of(state.desk())
+        if sample is None and not problem:
+            verdict.welcome()
+        elif sample is not None and checkpoint is not None and not problem:
+            with chrome.guard("inspect.verdict"):
+                seen = tabs.run(checkpoint, sample)
+                verdict.strip(seen)
+                tabs.show(checkpoint, dataset, seen)

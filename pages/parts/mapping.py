@@ -1,0 +1,239 @@
+"""The Map page: controls, the map itself, the quality box, and the table of what was chosen with the lasso."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from fusion.types import FusionError
+from fusion.words import t
+from pages.parts import cache, chrome, grid, place, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import pandas as pd
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+    from fusion.observations import Observed
+    from fusion.projections import Projection
+    from pages.parts.place import Rows
+
+METHODS = ("pca", "umap")
+COLOURS = ("modality", "match", "cosine", "mean_gate")
+RINGS = 200  # samples of a selection that are ringed and joined on the map
+COLUMNS = ("match", "cosine", "rank_text", "rank_image", "mean_gate", "entities")
+
+
+def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
+    """Everything below the heading, once the data set was computed."""
+    key = f"{checkpoint.digest} {dataset.digest}"
+    rows = place.rows_of(observed, key)
+    if len(rows.vectors) < 4:
+        st.info(t("empty.few", n=4, m=len(rows.vectors)))
+        return
+    method, centred, colour, worst = _controls()
+    left, right = st.columns((0.7, 0.3), gap="medium")
+    with left:
+        projection, name = _projection(rows, key, method, centred)
+        _map(checkpoint, dataset, observed, rows, projection, (key, name, centred, colour, worst))
+    with right, chrome.guard("map.quality"):
+        _quality(observed, rows, projection, key)
+    _chosen(dataset, observed)
+
+
+def _controls() -> tuple[str, bool, str, int]:
+    """Method, centring, colour, number of worst pairs."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls"):
+        method = state.get("method", "pca")
+        st.segmented_control(
+            t("map.method"),
+            METHODS,
+            key="map_method",
+            default=method if method in METHODS else "pca",
+            required=True,
+            format_func=lambda m: t(f"map.method.{m}"),
+            on_change=lambda: state.put(method=st.session_state["map_method"]),
+            help=t("map.method.help"),
+        )
+        colour = state.get("colour", "modality")
+        st.selectbox(
+            t("map.colour"),
+            COLOURS,
+            index=COLOURS.index(colour) if colour in COLOURS else 0,
+            key="map_colour",
+            width=190,
+            format_func=lambda c: t(f"map.colour.{c}"),
+            on_change=lambda: state.put(colour=st.session_state["map_colour"]),
+        )
+        worst = st.slider(t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=t("map.worst.help"))
+        centred = st.toggle(t("map.centred"), value=True, key="map_centred", help=t("map.centred.help"))
+    return st.session_state["map_method"], centred, st.session_state["map_colour"], worst
+
+
+def _projection(rows: Rows, key: str, method: str, centred: bool) -> tuple[Projection, str]:
+    """The map asked for; PCA while UMAP is still being made, and what is being made said above it."""
+    if method == "umap":
+        from fusion.projections import start_umap
+
+        try:
+            job = start_umap(rows.vectors, labels=rows.modalities, centred=centred)
+        except FusionError as error:
+            st.info(chrome.plain(str(error), 300))
+        else:
+            made = job.result()
+            if made is not None:
+                return made, "umap"
+            if job.state() == "running":
+                _waiting(job.digest)
+            else:
+                st.warning(f"{t('map.umap.failed')} {chrome.plain(job.error(), 300)}")
+    return place.pca(rows, key, centred), "pca"
+
+
+@st.fragment(run_every=1.5)
+def _waiting(digest: str) -> None:
+    from fusion.projections import Job
+
+    job = Job(digest)
+    if job.state() != "running":
+        st.rerun(scope="app")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(t("map.umap.running", seconds=round(job.seconds())))
+        st.button(t("work.stop"), key="stop_umap", on_click=_stop, args=(job,))
+
+
+def _stop(job) -> None:  # type: ignore[no-untyped-def]
+    job.stop()
+    state.put(method="pca")
+    st.session_state["map_method"] = "pca"
+
+
+def _map(
+    checkpoint: Checkpoint,
+    dataset: DataSet,
+    observed: Observed,
+    rows: Rows,
+    projection: Projection,
+    name: tuple[Hashable, ...],
+) -> None:
+    """The page's one WebGL picture. A lasso chooses samples."""
+    from fusion.views import embedding
+
+    chosen = state.selection()
+    ids = chosen.ids if chosen.data == (dataset.spec or dataset.key) else ()
+    colour, worst = str(name[3]), int(str(name[4]))
+    seen = _desk(checkpoint)
+
+    def make():  # type: ignore[no-untyped-def]
+        lines, distances = _lines(rows, ids[:RINGS], worst)
+        frame = observed.frame
+        values = None if colour == "modality" else frame[colour].to_numpy(np.float32)[rows.sample]
+        return embedding.scatter(
+            projection.points,
+            rows.modalities,
+            rows.ids,
+            method=t(f"map.method.{name[1]}"),
+            pairs=lines,
+            distances=distances,
+            selected=rows.of(ids[:RINGS]),
+            placed=None if seen is None else place.placed(rows, projection, seen[0]),
+            colour=values,
+            colour_name="" if values is None else t(f"map.colour.{colour}"),
+            total=rows.total,
+        )
+
+    whom = "" if seen is None else seen[1]
+    chart = f"map_{name[1]}_{name[2]}"
+
+    def took(marks: list[Hashable]) -> None:
+        if marks:
+            state.select(dataset.spec or dataset.key, [rows.ids[mark] for mark in marks if isinstance(mark, int)])
+
+    grid.show(lambda: cache.made(make, "map", projection.digest, ids, whom, *name), chart, on_lasso=took, title=False)
+
+
+def _desk(checkpoint: Checkpoint):  # type: ignore[no-untyped-def]
+    """The sample on the Inspect page under this checkpoint, with its digest; None when there is none to run."""
+    from fusion.inference import sample_digest
+    from pages.parts import inspection, pickers
+
+    sample = pickers.sample_of(state.desk())
+    if sample is None:
+        return None
+    try:
+        return inspection.run(checkpoint, sample), sample_digest(sample)
+    except FusionError:
+        return None  # the Inspect page says why
+
+
+def _lines(rows: Rows, ids: tuple[str, ...], worst: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs to join: those of the selection and the farthest in the original space, with their distances."""
+    if not len(rows.pairs):
+        return rows.pairs, np.zeros(0, np.float32)
+    apart = np.linalg.norm(rows.vectors[rows.pairs[:, 0]] - rows.vectors[rows.pairs[:, 1]], axis=1)
+    keep = set(np.argsort(-apart)[:worst].tolist())
+    wanted = set(ids)
+    keep |= {i for i, (a, _) in enumerate(rows.pairs) if rows.ids[a] in wanted} if wanted else set()
+    order = sorted(keep)
+    return rows.pairs[order], apart[order].astype(np.float32)
+
+
+def _quality(observed: Observed, rows: Rows, projection: Projection, key: str) -> None:
+    """How far to trust the map, and how well pairs lie together, both in the original space."""
+    import pandas as pd
+
+    found = cache.made(lambda: _figures(observed.frame, rows, projection), "quality", key, projection.digest)
+    with st.container(border=True, key="card_quality"):
+        st.markdown(f"##### {t('map.quality')}")
+        st.caption(t("map.quality.tell", n=f"{len(rows.pairs):,}"))
+        table = pd.DataFrame(
+            {
+                t("map.quality.what"): [t(f"map.quality.{name}") for name in found],
+                t("map.quality.value"): list(found.values()),
+            }
+        )
+        st.table(table, border="horizontal", hide_index=True, hide_header=True)
+        with st.popover(t("map.quality.read"), type="tertiary"):
+            for name in found:
+                st.markdown(f"**{t(f'map.quality.{name}')}** {t(f'map.quality.{name}.help')}")
+
+
+def _figures(frame: pd.DataFrame, rows: Rows, projection: Projection) -> dict[str, str]:
+    from fusion.metrics import geometry, sample
+    from fusion.projections import quality
+    from fusion.views.speech import num, percent
+
+    found: dict[str, str] = {}
+    if len(rows.pairs) >= 4:
+        some = rows.pairs[sample(len(rows.pairs))]
+        text, image = rows.vectors[some[:, 0]], rows.vectors[some[:, 1]]
+        for name, column in (("text_to_image", "rank_text"), ("image_to_text", "rank_image")):
+            ranks = frame[column].dropna().to_numpy()
+            found[name] = " · ".join(percent(float((ranks <= k).mean())) for k in (1, 5, 10))
+        found["gap"] = num(geometry.modality_gap(text, image))
+        found["alignment"] = num(geometry.alignment(text, image))
+        found["uniformity"] = f"{num(geometry.uniformity(text))} · {num(geometry.uniformity(image))}"
+    trust = quality(rows.vectors, projection.points, sample=1000)
+    found["trust"] = num(trust.trustworthiness)
+    found["continuity"] = num(trust.continuity)
+    found["overlap"] = percent(trust.overlap)
+    if projection.explained is not None:
+        found["explained"] = percent(sum(projection.explained))
+    return found
+
+
+def _chosen(dataset: DataSet, observed: Observed) -> None:
+    """The rows of the selection, or how to make one."""
+    chosen = state.selection()
+    st.header(t("map.chosen"), anchor=False)
+    if not chosen.ids or chosen.data != (dataset.spec or dataset.key):
+        st.markdown(t("map.chosen.none"))
+        return
+    frame = observed.frame
+    part = frame[frame["id"].astype(str).isin(chosen.ids)].sort_values("match", na_position="last")
+    st.markdown(t("map.chosen.tell", count=len(part), match=f"{part['match'].mean():.2f}"))
+    table.show(dataset, part, COLUMNS, "selection")

@@ -1,0 +1,73 @@
+"""Long work started from a page: a child process, its progress, and a way to stop it. The page lives on meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion import jobs
+from fusion.words import t
+from pages.parts.chrome import guard, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+
+PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
+
+
+def offer(found: Checkpoint, dataset: DataSet) -> None:
+    """Say that a data set was not computed yet, and offer to do it."""
+    key = f"observe-{found.digest[:16]}-{dataset.digest[:16]}"
+    arguments = ["observe", dataset.spec or dataset.key, "--checkpoint", str(found.folder), "--json"]
+    count = len(dataset)
+    if not count:
+        st.warning(t("empty.data", name=plain(dataset.name)))
+        return
+    with st.container(border=True, key="card_offer"), guard("work.title"):
+        st.markdown(f"#### {t('work.observe', name=plain(dataset.name), checkpoint=plain(found.name))}")
+        follow(key, arguments, t("empty.todo", n=f"{count:,}", s=_time(count / PASSES)), t("work.compute"))
+
+
+def follow(key: str, arguments: Sequence[str], before: str, start: str, done: Callable[[], None] | None = None) -> None:
+    """A button that starts `python -m fusion ARGUMENTS`, then its progress; the page runs again when it has ended."""
+    now = jobs.status(key)
+    if now is not None and now.state == "running":
+        _running(key)
+        return
+    if now is not None and now.state == "failed":
+        st.error(plain(now.message, 600) or t("work.failed"))
+    elif now is not None and now.state == "stopped":
+        st.info(t("work.stopped"))
+    elif now is not None and now.state == "done" and done is not None:
+        done()
+        return
+    st.markdown(before)
+    st.button(start, key=f"start_{key}", type="primary", on_click=_start, args=(list(arguments), key))
+
+
+def _start(arguments: list[str], key: str) -> None:
+    jobs.start(arguments, key)
+
+
+@st.fragment(run_every=1.0)
+def _running(key: str) -> None:
+    now = jobs.status(key)
+    if now is None or now.state != "running":
+        st.rerun(scope="app")
+    share = now.done / now.total if now.total else 0.0
+    told = t("work.begin") if not now.total else t("work.steps", done=f"{now.done:,}", total=f"{now.total:,}")
+    left = "" if now.seconds_left is None else t("work.left", time=_time(now.seconds_left))
+    st.progress(min(share, 1.0), text=f"{told} {left}")
+    st.caption(t("work.alive"))
+    st.button(t("work.stop"), key=f"stop_{key}", on_click=jobs.stop, args=(key,))
+
+
+def _time(seconds: float) -> str:
+    """A length of time in words, rounded as an estimate deserves."""
+    if seconds < 90:
+        return t("work.seconds", count=max(1, round(seconds)))
+    return t("work.minutes", count=round(seconds / 60))
