@@ -1,0 +1,325 @@
+"""The Match page: which pairs to doubt, what a threshold keeps, where partners stand, and what the score promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import cache, chrome, grid, retrieval, state, table, tabs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+    from fusion.metrics.intervals import Interval
+    from fusion.metrics.retrieval import Hubness
+    from fusion.observations import Observed
+    from fusion.reference import Reference
+    from fusion.views import Picture
+
+TABS = ("pairs", "scores", "partners", "calibration", "search")
+SORTS = ("suspicion", "match", "cosine", "rank_text", "rank_image")
+COLUMNS = ("suspicion", "match", "cosine", "rank_text", "rank_image", "entities")
+LEAST = 4  # pairs below which nothing is counted
+MANY = 50  # pairs sent to the map at once
+HUBS = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs looked at: those of one split that have both halves, with ranks among themselves."""
+
+    frame: pd.DataFrame  # P rows, in the order of the data set; suspicion, rank_text, rank_image are of these pairs
+    text: np.ndarray  # (P, D) unit
+    image: np.ndarray  # (P, D) unit
+    picture: np.ndarray  # (P,) int, the same for the same picture
+    absent: int  # samples of the split that lack a half
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """The first row of each different picture. (U,) int"""
+        return np.sort(np.unique(self.picture, return_index=True)[1])
+
+
+def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
+    """Everything below the heading, once the data set was computed."""
+    split = _split(observed)
+    key = (checkpoint.digest, dataset.digest, split)
+    pairs = cache.made(lambda: of_split(observed, split), "pairs", *key)
+    if len(pairs.frame) < LEAST:
+        st.info(t("empty.few", n=LEAST, m=len(pairs.frame)))
+        return
+    page = Matching(checkpoint, dataset, pairs, key)
+    with chrome.guard("match.strip"):
+        page.strip()
+    name, place = tabs.opened("match", TABS)
+    with place, chrome.guard(f"match.tab.{name}"):
+        getattr(page, name)()
+
+
+def _split(observed: Observed) -> str:
+    """Which split is looked at: the held-out one at first, "" for all."""
+    counts = observed.frame["split"].value_counts()
+    found = [name for name in ("test", "valid", "train") if name in counts.index]
+    found += [name for name in counts.index if name and name not in found]
+    if len(found) < 2:
+        return ""
+    options = ["all", *found]
+    now = state.get("split") if state.get("split") in options else found[0]
+    st.segmented_control(
+        t("match.split"), options, key="match_split", default=now, required=True, help=t("match.split.help"),
+        on_change=lambda: state.put(split=st.session_state["match_split"]),
+        format_func=lambda name: _named(name, len(observed.frame) if name == "all" else int(counts[name])),
+    )  # fmt: skip
+    return "" if now == "all" else now
+
+
+def _named(split: str, count: int) -> str:
+    known = {name: t(f"split.{name}") for name in ("all", "train", "valid", "test")}
+    return t("match.split.option", name=known.get(split, chrome.plain(split, 30)), count=f"{count:,}")
+
+
+def of_split(observed: Observed, split: str) -> Pairs:
+    """The pairs of a split ("" for all) with what is counted among them."""
+    from fusion.observations import partner_ranks
+
+    frame = observed.frame
+    inside = np.ones(len(frame), bool) if not split else (frame["split"] == split).to_numpy()
+    both = inside & frame["match"].notna().to_numpy() & frame["cosine"].notna().to_numpy()
+    rows = np.flatnonzero(both)
+    part = frame.iloc[rows].reset_index(drop=True)
+    text, image = observed.vectors["text"][rows], observed.vectors["image"][rows]
+    picture = np.unique(part["image"].where(part["image"] != "", part["id"]).astype(str), return_inverse=True)[1]
+    if len(rows):
+        part["rank_text"], part["rank_image"] = partner_ranks(text, image, picture, np.ones(len(rows), bool))
+        part["suspicion"] = table.suspicion(part)
+    return Pairs(part, text, image, picture, int(inside.sum() - len(rows)))
+
+
+class Matching:
+    """One look at the pairs of a data set under a checkpoint; each tab is a method of the tab's name."""
+
+    def __init__(self, checkpoint: Checkpoint, dataset: DataSet, pairs: Pairs, key: tuple[str, ...]) -> None:
+        self.checkpoint, self.dataset, self.among, self.key = checkpoint, dataset, pairs, key
+        self.frame, self.pictures = pairs.frame, pairs.pictures
+        self.true = self.frame["match"].to_numpy(np.float32)
+        self.shuffled = self.frame["match_shuffled"].dropna().to_numpy(np.float32)
+        self.reference = _reference(checkpoint)
+
+    def strip(self) -> None:
+        """Five numbers that say whether the score can be used at all."""
+        from fusion.views.match import auc
+        from fusion.views.speech import num, percent
+
+        cells = st.columns(5, gap="xsmall")
+        different = len(self.pictures)
+        absent = t("match.absent", count=f"{self.among.absent:,}") if self.among.absent else ""
+        _metric(cells[0], "count", f"{len(self.frame):,}", absent or t("match.pictures", count=f"{different:,}"))
+        area = num(auc(self.true, self.shuffled)) if len(self.shuffled) else "–"
+        _metric(cells[1], "auc", area, t("match.auc.chance"))
+        for cell, column, others in ((cells[2], "rank_text", different), (cells[3], "rank_image", len(self.frame))):
+            hits = float((self.frame[column] <= 10).mean())
+            _metric(
+                cell,
+                column,
+                percent(hits),
+                t("match.among", count=f"{others:,}", chance=percent(min(1.0, 10 / others))),
+            )
+        rate = self.rate()
+        if rate is None:
+            _metric(cells[4], "rate", "–", t("match.rate.none"))
+        else:
+            _metric(
+                cells[4],
+                "rate",
+                percent(rate.value),
+                t("match.rate.range", low=percent(rate.low), high=percent(rate.high)),
+            )
+
+    def rate(self) -> Interval | None:
+        """Estimated share of wrong pairs, None without held-out scores to compare with."""
+        from fusion.metrics.mismatch import fit_mixture, mismatch_rate
+
+        known = self.reference
+        if known is None or not len(known.true) or not len(known.shuffled):
+            return None
+        return cache.made(lambda: mismatch_rate(fit_mixture(known.true, known.shuffled), self.true), "rate", *self.key)
+
+    def picture(self, make: Callable[[], Picture], *name: Hashable) -> Callable[[], Picture]:
+        """How to make a picture, once for the same pairs and choices."""
+        return lambda: cache.made(make, "match", *self.key, *name)
+
+    # The tabs
+
+    def pairs(self) -> None:
+        """All pairs, the most doubtful first, with a filter by words."""
+        from fusion.views.speech import percent
+
+        frame = self.frame
+        st.markdown(t("match.pairs.tell"))
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="match_controls"):
+            now = state.get("sort") if state.get("sort") in SORTS else SORTS[0]
+            st.selectbox(
+                t("match.sort"), SORTS, index=SORTS.index(now), key="match_sort", width=260,
+                format_func=lambda name: t(f"match.sort.{name}"), help=t("match.sort.help"),
+                on_change=lambda: state.put(sort=st.session_state["match_sort"]),
+            )  # fmt: skip
+            words = st.text_input(t("match.filter"), key="match_filter", placeholder=t("match.filter.example"), width=260)
+        if words.strip():
+            found = frame["text"].str.contains(words.strip(), case=False, regex=False)
+            frame = frame[found | frame["entities"].str.contains(words.strip(), case=False, regex=False)]
+        frame = frame.sort_values(now, ascending=now in ("match", "cosine"), kind="stable")
+        if not len(frame):
+            st.info(t("match.filter.none", words=chrome.plain(words, 60)))
+            return
+        table.show(self.dataset, frame, COLUMNS, f"match_{now}")
+        st.button(
+            t("match.to_map", count=min(MANY, len(frame))), key="match_to_map", type="tertiary",
+            on_click=self._select, args=(frame["id"].astype(str).head(MANY).tolist(),),
+        )  # fmt: skip
+        chosen = state.selection()
+        if chosen.ids and chosen.data == self.spec:
+            chrome.link("map", t("match.on_map", count=len(chosen.ids)))
+        far = float(frame["far"].mean())
+        if far > 0.05:
+            st.caption(t("match.far", share=percent(far)))
+
+    @property
+    def spec(self) -> str:
+        """What the address calls the data set."""
+        return self.dataset.spec or self.dataset.key
+
+    def _select(self, ids: list[str]) -> None:
+        state.select(self.spec, ids)
+
+    @st.fragment
+    def scores(self) -> None:
+        """The two hills, and what a movable threshold keeps; redrawn alone."""
+        from fusion.views import match
+
+        if not len(self.shuffled):
+            st.info(t("match.no_shuffled"))
+            return
+        best = self._best()
+        said = state.get("threshold")
+        try:
+            now = min(max(float(said), 0.0), 1.0)
+        except ValueError:
+            now = best
+        st.session_state["match_threshold"] = round(now, 2)
+        st.slider(
+            t("match.threshold"), 0.0, 1.0, step=0.01, key="match_threshold", help=t("match.threshold.help", best=f"{best:.2f}"),
+            on_change=lambda: state.put(threshold=f"{st.session_state['match_threshold']:.2f}"),
+        )  # fmt: skip
+        now = st.session_state["match_threshold"]
+        self._kept(now)
+        grid.show(
+            self.picture(lambda: match.hills(None, true=self.true, shuffled=self.shuffled, threshold=now), "hills", now), "hills",
+        )  # fmt: skip
+        st.caption(t("match.negatives", count=f"{len(self.shuffled):,}"))
+
+    def _best(self) -> float:
+        """The threshold of the best F1, in steps of the slider."""
+        from fusion.metrics.matching import curves
+
+        found = curves(self.true, self.shuffled, np.linspace(0, 1, 101))
+        return float(found.thresholds[int(np.argmax(found.f1))])
+
+    def _kept(self, threshold: float) -> None:
+        """Precision, recall and F1 at the threshold, and how many pairs of the set it would drop."""
+        from fusion.metrics.matching import precision_recall_f1
+        from fusion.views.speech import num
+
+        precision, recall, f1 = precision_recall_f1(self.true, self.shuffled, threshold)
+        dropped = int((self.true < threshold).sum())
+        cells = st.columns(4, gap="xsmall")
+        _metric(cells[0], "dropped", f"{dropped:,}", t("match.of", count=f"{len(self.true):,}"))
+        for cell, name, value in zip(cells[1:], ("precision", "recall", "f1"), (precision, recall, f1), strict=True):
+            _metric(cell, name, num(value), t(f"match.{name}.short"))
+
+    def partners(self) -> None:
+        """Where the partner stands in the list, both ways, and what turns up in every list."""
+        from fusion.views import match
+        from fusion.views.speech import say
+
+        sides = ((say("text"), say("image"), "rank_text", len(self.pictures)), (say("image"), say("text"), "rank_image", len(self.frame)))
+        for place, (one, other, column, others) in zip(st.columns(2), sides, strict=True):
+            with place:
+                found = self.frame[column].to_numpy(np.int64)
+                way = t("match.way", one=one, other=other)
+                make = lambda found=found, others=others, way=way: match.ranks(found, others, direction=way)  # noqa: E731
+                grid.show(self.picture(make, "ranks", column), column)
+        with st.container(border=True, key="card_hubs"), chrome.guard("match.hubs"):
+            st.markdown(f"##### {t('match.hubs')}")
+            self._hubs()
+
+    def _hubs(self) -> None:
+        """Pictures that are near to too many texts."""
+        from fusion.views.speech import num, percent
+
+        first = self.pictures
+        found = cache.made(lambda: _hubness(self.among, first), "hubs", *self.key)
+        st.markdown(
+            t("match.hubs.finding", k=found.k, never=percent(found.never), chance=percent(found.chance_never),
+              skew=num(found.skewness), chance_skew=num(found.chance_skewness))
+        )  # fmt: skip
+        order = np.argsort(-found.counts, kind="stable")[:HUBS]
+        part = self.frame.iloc[first[order]].assign(lists=found.counts[order])
+        table.show(self.dataset, part, ("lists",), "hubs")
+        st.caption(t("match.hubs.hides"))
+
+    def calibration(self) -> None:
+        """What the score promises and what came, as it is and calibrated on held-out pairs."""
+        from fusion.views import match
+
+        if not len(self.shuffled):
+            st.info(t("match.no_shuffled"))
+            return
+        truth = np.r_[np.ones(len(self.true), bool), np.zeros(len(self.shuffled), bool)]
+        scores = np.concatenate([self.true, self.shuffled])
+        left, right = st.columns(2)
+        with left:
+            st.markdown(f"**{t('match.raw')}** {t('match.raw.tell')}")
+            grid.show(self.picture(lambda: match.reliability(np.clip(scores, 0, 1), truth), "reliability", "raw"), "reliability_raw")
+        with right:
+            st.markdown(f"**{t('match.calibrated')}** {t('match.calibrated.tell')}")
+            known = self.reference
+            if known is None:
+                st.info(t("match.rate.none.help"))
+            else:
+                make = lambda: match.reliability(np.clip(known.calibrated(scores), 0, 1), truth)  # noqa: E731
+                grid.show(self.picture(make, "reliability", "calibrated"), "reliability_calibrated")
+
+    def search(self) -> None:
+        """Ask with a sentence or a picture, get the other."""
+        retrieval.show(self.checkpoint, self.dataset, self.among)
+
+
+def _hubness(pairs: Pairs, first: np.ndarray) -> Hubness:
+    from fusion.metrics.retrieval import hubness
+
+    return hubness(pairs.text, pairs.image[first], k=min(10, len(first)))
+
+
+def _metric(place: DeltaGenerator, name: str, value: str, below: str) -> None:
+    place.metric(
+        t(f"match.{name}"), value, below or None, delta_color="off", delta_arrow="off", border=True, help=t(f"match.{name}.help"),
+        height="stretch",
+    )  # fmt: skip
+
+
+def _reference(checkpoint: Checkpoint) -> Reference | None:
+    """Held-out scores of the checkpoint, None where it has none."""
+    from fusion import reference
+
+    path = checkpoint.folder / reference.NAME
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    return cache.made(lambda: reference.load(checkpoint.folder), "reference", str(checkpoint.folder), stamp)
