@@ -95,9 +95,16 @@ def test_the_map_keeps_every_point_and_its_identity():
 
 def test_the_map_turns_to_webgl_and_says_what_it_leaves_out():
     points = np.random.default_rng(0).normal(size=(20_500, 2)).astype(np.float32)
-    picture = embedding.scatter(points, ["text"] * 20_500, [str(i) for i in range(20_500)])
+    kinds = ["text"] * 10_250 + ["image"] * 10_250
+    pairs = np.asarray([[3, 10_253], [77, 10_327]])
+    picture = embedding.scatter(points, kinds, [str(i) for i in range(20_500)], pairs=pairs, selected=[5])
     assert picture.figure.data[0].type == "scattergl"
-    assert len(picture.figure.data[0].x) == 20_000
-    assert "Showing 20,000 of 20,500" in picture.finding
+    shown = [len(trace.x) for trace in picture.figure.data[:2]]
+    assert sum(shown) == len(picture.table) <= 20_000
+    assert min(shown) > 9_900  # both modalities keep their share
+    rows = [*picture.marks[0], *picture.marks[1]]
+    assert {3, 10_253, 77, 10_327, 5} <= set(rows)
+    assert picture.figure.data[1].x[7] == points[picture.pick(1, 7), 0]
+    assert f"Showing {sum(shown):,} of 20,500" in picture.finding
     assert len(picture.figure.to_json()) < 2_000_000
     assert embedding.scatter(points[:900], ["text"] * 900, ["a"] * 900).figure.data[0].type == "scatter"

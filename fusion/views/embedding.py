@@ -76,20 +76,22 @@ def scatter(
 
     points (N, 2); modalities and ids (N); pairs (P, 2) int rows joined by lines, with distances (P,) in the original
     space; selected: rows that get a ring; colour (N,) numbers or None for the modality's colour; total: how many
-    points there are in all when these are a sample of them. Marks are row numbers. More than 20,000 are cut.
+    points there are in all when these are a sample of them. Marks are row numbers. Of more than 20,000 points, evenly
+    spaced ones are shown, with every point of a pair line or a selection among them.
     """
     key, title = "map", t("views.map.title")
     count = len(points)
-    shown = min(count, MOST_POINTS)
     if not count:
         return base.nothing(key, title, t("views.none.points"))
-    xy = np.asarray(points[:shown], np.float32)
-    kinds = np.asarray(modalities[:shown])
+    everywhere = np.asarray(points, np.float32)
+    keep = _sample(count, [] if pairs is None else np.asarray(pairs).ravel(), selected)
+    xy, kinds, shown = everywhere[keep], np.asarray(modalities)[keep], len(keep)
+    values = None if colour is None else np.asarray(colour)[keep]
     sheet = Sheet(key, 520, top=34)
-    marks = _points(sheet, xy, kinds, colour, colour_name)
+    marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, kinds, values, colour_name)]
     if pairs is not None and len(pairs):
-        marks += _lines(sheet, xy, np.asarray(pairs)[(np.asarray(pairs) < shown).all(1)])
-    _rings(sheet, xy, [s for s in selected if s < shown], placed)
+        _lines(sheet, everywhere, np.asarray(pairs))
+    _rings(sheet, everywhere, list(selected), placed)
     bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
     sheet.set(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
@@ -115,24 +117,33 @@ def scatter(
         finding = join(finding, note)
         sheet.note(note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
     table = pd.DataFrame({
-        t("views.axis.id"): [str(i) for i in ids[:shown]], t("views.axis.modality"): [say(k) for k in kinds],
+        t("views.axis.id"): [str(ids[i]) for i in keep], t("views.axis.modality"): [say(k) for k in kinds],
         "x": xy[:, 0], "y": xy[:, 1],
     })  # fmt: skip
-    if colour is not None:
-        table[colour_name or t("views.axis.colour")] = np.asarray(colour[:shown])
+    if values is not None:
+        table[colour_name or t("views.axis.colour")] = values
     return Picture(
         key, title, sheet.figure(), alt, table, finding, t("views.map.shows"), t("views.map.hides"), tuple(marks)
     )
 
 
+def _sample(count: int, paired: Sequence[int] | np.ndarray, selected: Sequence[int]) -> np.ndarray:
+    """Rows to show, in order: all, or evenly spaced ones and those that something else points at."""
+    if count <= MOST_POINTS:
+        return np.arange(count)
+    named = np.unique(np.concatenate((np.asarray(paired, np.int64), np.asarray(selected, np.int64))))
+    spaced = np.linspace(0, count - 1, MOST_POINTS - len(named)).round().astype(np.int64)
+    return np.union1d(spaced, named)
+
+
 def _points(
     sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, colour: np.ndarray | None, colour_name: str
-) -> list[tuple[int, ...]]:
-    """One trace a modality, in its shape and colour; WebGL above a thousand points. -> rows by trace"""
+) -> list[np.ndarray]:
+    """One trace a modality, in its shape and colour; WebGL above a thousand points. -> rows of xy by trace"""
     draw = "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
     size = 4 if len(xy) > 5_000 else 6 if len(xy) > WEBGL_ABOVE else 8
-    values = None if colour is None else np.asarray(colour, np.float32)[: len(xy)]
-    marks: list[tuple[int, ...]] = []
+    values = None if colour is None else np.asarray(colour, np.float32)
+    drawn: list[np.ndarray] = []
     for order, kind in enumerate(dict.fromkeys(kinds.tolist())):
         rows = np.flatnonzero(kinds == kind)
         style: dict[str, object] = {
@@ -148,11 +159,11 @@ def _points(
             draw, x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=say(kind), marker=style,
             hovertemplate=say(kind) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
         )  # fmt: skip
-        marks.append(tuple(rows.tolist()))
-    return marks
+        drawn.append(rows)
+    return drawn
 
 
-def _lines(sheet: Sheet, xy: np.ndarray, pairs: np.ndarray) -> list[tuple[int, ...]]:
+def _lines(sheet: Sheet, xy: np.ndarray, pairs: np.ndarray) -> None:
     """All pair lines as one trace with gaps."""
     path = np.full((len(pairs), 3, 2), np.nan, np.float32)
     path[:, :2] = xy[pairs]
@@ -161,7 +172,6 @@ def _lines(sheet: Sheet, xy: np.ndarray, pairs: np.ndarray) -> list[tuple[int, .
         "scatter", x=path[:, 0], y=path[:, 1], mode="lines", name=t("views.map.lines"), hoverinfo="skip",
         line={"color": INK, "width": 1},
     )  # fmt: skip
-    return [()]
 
 
 def _rings(sheet: Sheet, xy: np.ndarray, selected: list[int], placed: Placed | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from fusion.signals import Signal, Trace
 
-Sections = "Sequence[tuple[str, Sequence[Picture]]]"
+Sections: TypeAlias = "Sequence[tuple[str, Sequence[Picture]]]"
+Axes: TypeAlias = "list[tuple[str, Sequence[object]]]"  # a name for each axis, and one for each place on it
 MOST_TABLE_ROWS = 500  # of a table inside the page; the CSV has them all
 
 STYLE = """
@@ -187,13 +188,13 @@ def _frame(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> pd.D
     return pd.concat((pd.DataFrame(columns), flat), axis=1)
 
 
-def _axes(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> list[tuple[str, list[object]]]:
+def _axes(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> Axes:
     """A name for each axis and one for each place on it."""
     numbered = lambda count: list(range(1, count + 1))  # noqa: E731
-    batch = [("sample", numbered(values.shape[0]))]
+    batch: Axes = [("sample", numbered(values.shape[0]))]
     shape = values.shape
 
-    def steps(modality: str, count: int) -> list[object]:
+    def steps(modality: str, count: int) -> Sequence[object]:
         rows = trace.steps.get(modality, ())
         if len(rows) != 1:
             return numbered(count)
@@ -214,7 +215,7 @@ def _axes(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> list[
     if isinstance(signal, Effects):
         return [*batch, ("condition", list(signal.conditions)), ("observable", list(signal.observables))]
     modality = getattr(signal, "steps", None)
-    rest: list[tuple[str, list[object]]] = []
+    rest: Axes = []
     for axis, count in enumerate(shape[1:], 1):
         if axis == 1 and modality is not None:
             rest.append(("step", steps(modality, count)))

@@ -52,10 +52,10 @@ def _stacks(signals: tuple[Attention, ...]) -> list[list[Attention]]:
 def _numbers(signal: Attention, trace: Trace, name: str) -> tuple[np.ndarray, float]:
     """The statistic of every head, and that of their mean. -> (H,), one number"""
     weights = base.array(signal.value)
-    asking = rows_of(trace, signal.queries, base.flags(signal.query_mask)).member.any(0)
+    asking = rows_of(trace, signal.queries, base.flags(signal.query_mask)).member.any(axis=0)
     asking = asking if asking.any() else base.flags(signal.query_mask)
     keys = base.flags(signal.key_mask)
-    real = rows_of(trace, signal.keys, keys).member.any(0)[keys]
+    real = np.any(rows_of(trace, signal.keys, keys).member, axis=0)[keys]
     weights = weights[:, asking][..., keys]
     return statistic(weights, name, real), float(statistic(weights.mean(0, keepdims=True), name, real)[0])
 

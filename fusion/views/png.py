@@ -45,7 +45,7 @@ SCRIPT = """
 
 def figure_json(picture: Picture) -> str:
     """A figure as JSON without WebGL, which printers, old machines and headless browsers may lack."""
-    made: str = picture.figure.to_json(engine="json")
+    made = picture.figure.to_json(engine="json") or "{}"
     return made.replace('"type":"scattergl"', '"type":"scatter"')
 
 
