@@ -23,7 +23,7 @@ THEMES = ("light", "dark")
 WIDTHS = (1280, 390)
 TALLEST = 14_000  # px; Chromium draws nothing beyond about 16,000
 # What to open so that a page has content; pages that need nothing are not named.
-CONTENT = {"inspect": "story=turkey-flag", "match": "", "map": ""}
+CONTENT = {"inspect": "story=turkey", "match": "", "map": ""}
 
 
 def pages() -> list[str]:
