@@ -520,6 +520,11 @@ def _pickle(path: Path) -> None:
     path.unlink()
 
 
+def _pickle_beside(path: Path) -> None:
+    torch.save(load_file(path), path.with_name("pytorch_model.bin"))
+    path.rename(path.with_name("other.safetensors"))
+
+
 def _more_words(path: Path) -> None:
     path.write_text(path.read_text() + "one\nmore\n")
 
@@ -532,6 +537,7 @@ def _more_words(path: Path) -> None:
         ("config.json", lambda path: path.write_text('{"model_type": "nonesuch"}'), "knows no model"),
         ("model.safetensors", _without, "no weights as safetensors"),
         ("model.safetensors", _pickle, "no weights as safetensors"),
+        ("model.safetensors", _pickle_beside, "don't load"),
         ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged or cut off"),
         ("model.safetensors", _lack, "lack 1 tensors"),
         ("model.safetensors", _nan, "NaN or infinity"),
@@ -797,7 +803,7 @@ def test_rows_in_use_outlive_the_limit(tmp_path: Path) -> None:
     assert float(features.steps([0, 1, 2]).abs().sum()) > 0
 
 
-def test_two_processes_can_fill_one_cache(tmp_path: Path) -> None:
+def test_two_writers_can_fill_one_cache(tmp_path: Path) -> None:
     ours = [CountingImages(), CountingImages()]
     rows = samples(tmp_path / "a", 130)
     results: list[torch.Tensor] = []
@@ -852,14 +858,17 @@ def test_conse_is_the_weighted_mean_of_its_top_classes(fusion_home: Path, bert: 
     text = fresh(f"hf:{bert}", device="cpu")
     assert isinstance(text, TextEncoder)
     space = Conse(text, image_encoder())
-    pooled = image_encoder().encode([picture(seed=3)]).pooled
+    named = text.encode([imagenet_names()[7]]).pooled[0]
+    torch.testing.assert_close(space.vectors[7], named / named.norm(), atol=1e-5, rtol=0)
+    kept = space.vectors
+    space.vectors = torch.nn.functional.normalize(torch.randn(1000, 24), dim=-1)  # a random BERT tells no names apart
+    pooled = image_encoder().encode([picture(seed=3)]).pooled * 4  # a surer head than noise would give
     made = space.embed_images(pooled)
     probability = image_encoder().class_logits(pooled).softmax(-1)[0]
     likeliest = probability.argsort(descending=True)[:10].tolist()
     expected = torch.zeros(24)
     for index in likeliest:
-        vector = text.encode([imagenet_names()[index]]).pooled[0]
-        expected += probability[index] * vector / vector.norm()
+        expected += probability[index] * space.vectors[index]
     torch.testing.assert_close(made[0], expected / expected.norm(), atol=1e-4, rtol=0)
     torch.testing.assert_close(space.embed_texts(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.6, 0.8]]))
     ((name, share),) = space.top_classes(pooled, 1)[0]
@@ -867,4 +876,4 @@ def test_conse_is_the_weighted_mean_of_its_top_classes(fusion_home: Path, bert: 
     assert share == pytest.approx(float(probability.max()))
     (path,) = (fusion_home / "conse").glob("*.safetensors")
     path.write_bytes(b"damaged")
-    torch.testing.assert_close(Conse(text, image_encoder()).vectors, space.vectors)
+    torch.testing.assert_close(Conse(text, image_encoder()).vectors, kept)
