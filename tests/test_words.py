@@ -103,7 +103,8 @@ def test_english_is_english_and_chinese_is_chinese():
     ]
     same = [
         key for key, sentence in words.catalogue("zh").items()
-        if not chinese.search(HOVER.sub("", sentence)) and re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", sentence)
+        if not key.endswith(".example")  # an example is in the language that the encoder reads
+        and not chinese.search(HOVER.sub("", sentence)) and re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", sentence)
     ]  # fmt: skip
     assert not same, f"not translated: {same}"
 
