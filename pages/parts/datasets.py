@@ -1,0 +1,159 @@
+"""The data sets: what is in the chosen one and what is not, what was wrong with its rows, and a way to open one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion.types import FusionError
+from fusion.words import t
+from pages.parts import cache, chrome, grid, state, work
+from pages.parts.chrome import plain
+
+if TYPE_CHECKING:
+    from fusion.data import DataSet
+
+SHEET = 12  # pictures on the contact sheet
+SHOWN = 500  # problems in the table; the file has all
+
+
+def show() -> None:
+    """Everything on the second tab."""
+    _choose()
+    dataset = chrome.dataset()
+    if dataset is not None:
+        with st.container(border=True, key="card_data"), chrome.guard("checkpoints.data"):
+            _card(dataset)
+        with chrome.guard("checkpoints.problems"):
+            _problems(dataset)
+        with chrome.guard("checkpoints.observed"):
+            _observed(dataset)
+    with st.container(border=True, key="card_open_data"), chrome.guard("checkpoints.open_data"):
+        _open()
+
+
+def _choose() -> None:
+    """The bundled sets and those opened in this visit; choosing one uses it on every page."""
+    from fusion.data import DATASETS
+
+    now = state.get("data", "gloss")
+    opened = st.session_state.setdefault("opened_data", [])
+    if now not in DATASETS and now not in opened:
+        opened.append(now)
+    options = [*DATASETS, *opened]
+    st.session_state["data_choice"] = now
+    st.segmented_control(
+        t("checkpoints.data"), options, key="data_choice", required=True,
+        format_func=lambda spec: t(f"data.{spec}") if spec in DATASETS else chrome.short(spec, 40),
+        on_change=lambda: state.put(data=st.session_state["data_choice"]),
+    )  # fmt: skip
+
+
+def _card(dataset: DataSet) -> None:
+    """Counts, splits, what is missing, where the labels come from, and a contact sheet."""
+    splits: dict[str, int] = {}
+    for sample in dataset.samples:
+        splits[sample.split] = splits.get(sample.split, 0) + 1
+    no_image = sum(sample.image() is None for sample in dataset.samples)
+    no_text = sum(not sample.text().strip() for sample in dataset.samples)
+    pictures = len({str(image.path) for sample in dataset.samples if (image := sample.image()) is not None})
+    labelled = sum(sample.target is not None for sample in dataset.samples)
+    st.markdown(f"#### {_name(dataset)}")
+    cells = st.columns(4, gap="xsmall")
+    for cell, name, value, below in (
+        (cells[0], "samples", len(dataset), t("checkpoints.data.pictures", count=f"{pictures:,}")),
+        (cells[1], "no_image", no_image, _share(no_image, len(dataset))),
+        (cells[2], "no_text", no_text, _share(no_text, len(dataset))),
+        (cells[3], "labelled", labelled, t(f"checkpoints.data.word.{dataset.word}")),
+    ):
+        cell.metric(
+            t(f"checkpoints.data.{name}"), f"{value:,}", below, delta_color="off", delta_arrow="off", border=True,
+            help=t(f"checkpoints.data.{name}.help"), height="stretch",
+        )  # fmt: skip
+    if any(splits):
+        known = {name: t(f"split.{name}") for name in ("train", "valid", "test")}
+        parts = [f"{known.get(name, plain(name, 30))} {count:,}" for name, count in splits.items() if name]
+        st.markdown(t("checkpoints.data.splits", parts=t("views.list.comma").join(parts)))
+    for note in dataset.notes:
+        st.info(plain(note, 600))
+    _sheet(dataset)
+    with st.container(horizontal=True):
+        chrome.link("map", t("checkpoints.data.map"))
+        chrome.link("match", t("checkpoints.data.match"))
+        if dataset.spec and dataset.spec != dataset.key:
+            st.button(t("checkpoints.data.again"), key="data_again", type="tertiary", on_click=cache.forget_data, args=(dataset.spec,))
+
+
+def _name(dataset: DataSet) -> str:
+    from fusion.data import DATASETS
+
+    return t(f"data.{dataset.key}") if dataset.key in DATASETS else plain(dataset.name, 80)
+
+
+def _share(part: int, whole: int) -> str:
+    from fusion.views.speech import percent
+
+    return percent(part / whole) if whole else ""
+
+
+def _sheet(dataset: DataSet) -> None:
+    """Twelve samples taken evenly from the whole set, so that one sees what is in it."""
+    step = max(1, len(dataset) // SHEET)
+    with st.container(horizontal=True, gap="small", key="contact_sheet"):
+        for sample in dataset.samples[::step][:SHEET]:
+            small = cache.thumbnail(sample.image(), 104)
+            if small is not None:
+                st.image(small, width=72, alt=sample.text()[:120] or sample.id)
+
+
+def _problems(dataset: DataSet) -> None:
+    """One sentence for each row that was left out or changed."""
+    import pandas as pd
+
+    if not dataset.problems:
+        st.caption(t("checkpoints.problems.none"))
+        return
+    table = pd.DataFrame({t("checkpoints.problem"): list(dataset.problems)})
+    with st.container(border=True, key="card_problems"):
+        st.markdown(f"##### {t('checkpoints.problems', count=f'{len(table):,}')}")
+        st.dataframe(
+            table.head(SHOWN), hide_index=True, key="problem_rows",
+            alt=t("checkpoints.problems.alt", count=len(table), first=dataset.problems[0]),
+        )  # fmt: skip
+        if len(table) > SHOWN:
+            st.caption(t("views.showing", shown=SHOWN, count=f"{len(table):,}"))
+        grid.download(table, f"problems-{dataset.key}", "problems_csv")
+
+
+def _observed(dataset: DataSet) -> None:
+    """Whether the checkpoint in use was run over the whole set, and a way to do it."""
+    checkpoint = chrome.checkpoint()
+    if checkpoint is None:
+        return
+    seen = cache.observed(checkpoint, dataset)
+    if seen is None:
+        work.offer(checkpoint, dataset)
+        return
+    st.success(t("checkpoints.observed", name=plain(checkpoint.name, 60), count=f"{len(seen.frame):,}"))
+    failed = seen.frame[seen.frame["problem"] != ""][["id", "problem"]]
+    if len(failed):
+        st.warning(t("checkpoints.observed.problems", count=f"{len(failed):,}"))
+        st.dataframe(failed.head(SHOWN), hide_index=True, key="observed_problems", alt=t("checkpoints.problem"))
+        grid.download(failed, f"unread-{dataset.key}", "unread_csv")
+
+
+def _open() -> None:
+    """A table or folder on this machine."""
+    st.markdown(f"##### {t('checkpoints.open_data')}")
+    st.markdown(t("checkpoints.open_data.tell"))
+    with st.form("open_data", border=False):
+        path = st.text_input(t("checkpoints.path"), key="open_data_path", placeholder="~/pairs.csv")
+        pressed = st.form_submit_button(t("checkpoints.open.do"))
+    if not pressed:
+        return
+    if not path.strip():
+        raise FusionError(t("checkpoints.path.none"))
+    found = cache.data(path.strip())
+    state.put(data=found.spec or path.strip())
+    st.rerun()
