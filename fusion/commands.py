@@ -154,7 +154,9 @@ def inspect(options: argparse.Namespace) -> int:
     observation = pipeline.inspect(sample, donor)
     summary = report.summary(pipeline, observation)
     if options.out:
-        summary["written"] = report.write(Path(options.out), pipeline, observation)
+        summary["written"], absent = report.write(Path(options.out).expanduser(), pipeline, observation)
+        if absent:
+            _say(absent)
     if options.json:
         _print(summary)
     else:

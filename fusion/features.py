@@ -109,6 +109,8 @@ def encode(
         if cache is not None:
             kept = cache.images(image, [Sample(str(i), {"image": picture}) for i, picture in enumerate(pictures)])
             unread |= {int(name): sentence for name, sentence in kept.broken.items()}
+            if unread and skip is None:
+                raise FusionError(next(iter(unread.values())))
             for start in range(0, len(pictures), 256):
                 image_steps[start : start + 256] = kept.steps(slice(start, start + 256)).half()
             image_pooled = kept.pooled

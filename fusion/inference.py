@@ -54,6 +54,7 @@ class Observation:
     sample: Sample
     checkpoint: str
     spans: tuple[Span, ...]
+    path: tuple[int, ...]  # the decoded class of every step, -1 beyond the text
     trace: Trace  # the text encoder's own attention, the model's signals, then the drop test
     match: float | None  # probability; None without a picture
     percentile: float | None  # share of held-out true pairs that score lower
@@ -198,6 +199,7 @@ class Pipeline:
             "sample": sample,
             "checkpoint": self.checkpoint.name,
             "spans": spans_by_row[0],
+            "path": tuple(cpu.prediction[0].tolist()),
             "trace": full,
             "match": match,
             "percentile": held_out.percentile(match) if held_out and match is not None else None,

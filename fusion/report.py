@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,28 +81,33 @@ def in_words(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {notice}" for notice in summary["notices"])])
 
 
-def write(folder: Path, pipeline: Pipeline, observation: Observation) -> list[str]:
-    """Write report.html, csv/*.csv and png/*.png into a folder, each file whole; other files there stay. -> names"""
+def write(folder: Path, pipeline: Pipeline, observation: Observation) -> tuple[list[str], str]:
+    """Write report.html, csv/*.csv and png/*.png into a folder, each file whole; other files there stay.
+
+    -> the names written, and one sentence on why there are no PNGs, "" when there are.
+    """
     from fusion.views import draw_all
     from fusion.views.export import html_report, write_csv, write_png
 
-    sections = draw_all(observation.trace.plus(*pipeline.model.learned()), observation.sample, pipeline.reference)
+    trace = observation.trace.plus(*pipeline.model.learned())
+    sections = draw_all(trace, observation.sample, pipeline.reference, path=observation.path)
     facts = {
         t("report.checkpoint"): pipeline.checkpoint.name,
         t("report.weights"): pipeline.checkpoint.digest,
         t("report.model"): pipeline.model.card.name,
         t("report.text"): observation.sample.text(),
         t("report.version"): fusion.__version__,
+        t("report.date"): time.strftime("%Y-%m-%d %H:%M"),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as name:
         aside = Path(name)
         page = html_report(t("report.title"), sections, facts, current())
         (aside / "report.html").write_text(page, encoding="utf-8")
-        write_csv(aside / "csv", observation.trace)
-        write_png(aside / "png", sections)
+        write_csv(aside / "csv", trace)
+        absent = write_png(aside / "png", sections)
         written = sorted(path.relative_to(aside) for path in aside.rglob("*") if path.is_file())
         for path in written:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / path, folder / path)
-    return [str(path) for path in written]
+    return [str(path) for path in written], absent
