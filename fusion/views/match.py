@@ -160,8 +160,9 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 10)
     stated, truth = np.asarray(probabilities, np.float64), np.asarray(truth, bool)
     if len(stated) < bins:
         return base.nothing(key, title, t("views.none.few", needed=bins, count=len(stated)))
-    order = np.argsort(stated, kind="stable")
-    groups = np.array_split(order, bins)
+    inner = np.unique(np.quantile(stated, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
+    place = np.searchsorted(inner, stated, side="left")  # equal probabilities share a bin: their order says nothing
+    groups = [np.flatnonzero(place == number) for number in np.unique(place)]
     said = np.asarray([stated[g].mean() for g in groups], np.float32)
     seen = np.asarray([truth[g].mean() for g in groups], np.float32)
     count = np.asarray([len(g) for g in groups])
@@ -185,7 +186,7 @@ def reliability(probabilities: np.ndarray, truth: np.ndarray, *, bins: int = 10)
     )
     worst = int(np.abs(said - seen).argmax())
     facts = {
-        "ece": num(error), "count": f"{len(stated):,}", "bins": bins, "said": num(float(said[worst])),
+        "ece": num(error), "count": f"{len(stated):,}", "bins": len(groups), "said": num(float(said[worst])),
         "seen": num(float(seen[worst])), "each": f"{count.min():,}",
     }  # fmt: skip
     table = pd.DataFrame({
