@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
 
 PAGE = 50  # rows at once: each brings a picture of some 2 kB
-SCORES = ("suspicion", "match", "cosine", "mean_gate")
-RANKS = ("rank_text", "rank_image")
+SCORES = ("suspicion", "match", "cosine", "mean_gate", "score")
+RANKS = ("rank_text", "rank_image", "lists")
 
 
 def suspicion(frame: pd.DataFrame) -> np.ndarray:
@@ -88,7 +88,7 @@ def _config(columns: Sequence[str]) -> dict[str, object]:
     for name in columns:
         label, told = t(f"table.{name}"), t(f"table.{name}.help")
         if name in SCORES:
-            low = -1.0 if name == "cosine" else 0.0
+            low = -1.0 if name in ("cosine", "score") else 0.0
             config[name] = kinds.ProgressColumn(
                 label, help=told, format="%.2f", min_value=low, max_value=1.0, width="small"
             )
