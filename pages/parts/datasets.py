@@ -104,7 +104,7 @@ def _sheet(dataset: DataSet) -> None:
         for sample in dataset.samples[::step][:SHEET]:
             small = cache.thumbnail(sample.image(), 104)
             if small is not None:
-                st.image(small, width=72, alt=sample.text()[:120] or sample.id)
+                st.image(small, width=60, alt=sample.text()[:120] or sample.id)
 
 
 def _problems(dataset: DataSet) -> None:

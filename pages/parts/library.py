@@ -55,13 +55,14 @@ def _table(found: Sequence[Checkpoint], now: str) -> Checkpoint:
     import pandas as pd
 
     spot = next((i for i, one in enumerate(found) if now in (one.name, str(one.folder))), 0)
+    measured = [name for name in FIGURES if any(figure(one.metrics, name) is not None for one in found)]
     rows = pd.DataFrame(
         {
             "used": [t("checkpoints.used") if i == spot else "" for i in range(len(found))],
             "name": [one.name for one in found],
             "system": [_system(one) for one in found],
             "data": [one.data for one in found],
-            **{name: [figure(one.metrics, name) for one in found] for name in FIGURES},
+            **{name: [figure(one.metrics, name) for one in found] for name in measured},
             "size": [one.size / MEGABYTE for one in found],
             "created": [one.created for one in found],
             "origin": [_origin(one) for one in found],
@@ -69,7 +70,7 @@ def _table(found: Sequence[Checkpoint], now: str) -> Checkpoint:
     )
     kinds = st.column_config
     config: dict[str, object] = {name: kinds.TextColumn(t(f"checkpoints.column.{name}")) for name in rows.columns}
-    for name in FIGURES:
+    for name in measured:
         config[name] = kinds.NumberColumn(
             t(f"checkpoints.column.{name}"), help=t(f"checkpoints.column.{name}.help"), format="%.3f"
         )
@@ -77,6 +78,7 @@ def _table(found: Sequence[Checkpoint], now: str) -> Checkpoint:
     st.markdown(t("checkpoints.tell", count=len(found)))
     event = st.dataframe(
         rows, hide_index=True, key="checkpoint_rows", on_select="rerun", selection_mode="single-row", column_config=config,
+        placeholder="–",
         alt=t("checkpoints.alt", count=len(found), names=", ".join(one.name for one in found[:8])),
     )  # fmt: skip
     chosen = event["selection"]["rows"]

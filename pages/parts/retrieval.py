@@ -42,7 +42,7 @@ def _sentence(pairs: Pairs) -> Sample | None:
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="ask_examples"):
         st.caption(t("match.ask.try"), width="content")
         for number, text in enumerate(options):
-            st.button(chrome.plain(text, 48), key=f"ask_{number}", type="tertiary", on_click=_type, args=(text,))
+            st.button(chrome.plain(text, 34), key=f"ask_{number}", type="tertiary", on_click=_type, args=(text,))
     return Sample("asked", {"text": Text(typed)}) if typed.strip() else None
 
 
