@@ -49,6 +49,7 @@ class FusionModel(nn.Module):
     """
 
     card: ClassVar[Card]
+    Config: ClassVar[type[Any]]  # its frozen dataclass of settings, each system's own
     task: Task
     modalities: tuple[Modality, ...]
     classes: tuple[str, ...]
