@@ -15,8 +15,8 @@ with st.container(horizontal=False, key="ways"):
         (("look", "inspect", {}), ("tell", "inspect", {"story": "fits"}), ("find", "match", {})),
         strict=True,
     ):
-        with column, st.container(border=True, key=f"way_{way}"):
-            st.markdown(f"#### {t(f'home.way.{way}')}")
+        with column, st.container(border=True, height="stretch", key=f"way_{way}"):
+            st.markdown(f"##### {t(f'home.way.{way}')}")
             st.markdown(t(f"home.way.{way}.tell"))
             chrome.link(page, f"**{t(f'home.way.{way}.link')}** →", **query)
 
@@ -27,7 +27,7 @@ with chrome.guard("home.stories"):
 
     language = current()
     for column, story in zip(st.columns(3), gallery.stories(), strict=False):
-        with column, st.container(border=True, key=f"story_{story.id}"):
+        with column, st.container(border=True, height="stretch", key=f"story_{story.id}"):
             image = story.sample().image()
             if image is not None:
                 st.image(cache.shown(image), width="stretch", alt=t("home.story.alt", title=story.title[language]))

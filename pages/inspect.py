@@ -13,8 +13,8 @@ with chrome.guard("inspect.title"):
     dataset = chrome.dataset()
     checkpoint = chrome.checkpoint()
     problem = pickers.from_address(dataset)
-    left, right = st.columns((0.32, 0.68), gap="large")
-    with left, chrome.guard("inspect.input"):
+    left, right = st.columns((0.28, 0.72), gap="medium")
+    with left, st.container(key="input"), chrome.guard("inspect.input"):
         pickers.sample(dataset)
     with right:
         if problem:

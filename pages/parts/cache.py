@@ -169,12 +169,12 @@ def _content(image: Image) -> str:
 
 
 def asset(path: Path) -> str:
-    """A file of our own as text, read once."""
-    return _asset(str(path), path)
+    """A file of our own as text, read once a version."""
+    return _asset(str(path), path.stat().st_mtime_ns, path)
 
 
-@st.cache_data(show_spinner=False)
-def _asset(key: str, _path: Path) -> str:
+@st.cache_data(max_entries=8, show_spinner=False)
+def _asset(key: str, time: int, _path: Path) -> str:
     return _path.read_text("utf-8")
 
 

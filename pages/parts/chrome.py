@@ -30,6 +30,7 @@ PAGES = {
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
 }
+SIDEBAR = 216  # pixels; pictures need the rest
 log = logging.getLogger("fusionscope")
 
 
@@ -41,7 +42,7 @@ def boot(page: str) -> None:
         page_title=f"{t(title)} · Fusionscope" if page != "home" else "Fusionscope",
         page_icon=str(ASSETS / "icon.png"),
         layout="wide",
-        initial_sidebar_state="auto",
+        initial_sidebar_state=SIDEBAR,
     )
     state.read_address(page)
     use(_language())
@@ -120,11 +121,13 @@ def _chips(page: str) -> None:
     """Checkpoint, data, language, help: one row above the heading."""
     with guard("chrome.chips"):
         if page != "checkpoints":
-            with st.popover(
-                f"{t('chrome.checkpoint')}: {short(state.get('ckpt')) or t('chrome.first')}", key="chip_ckpt"
-            ):
+            found = cache.checkpoints()
+            name = state.get("ckpt") or (found[0].name if found else "")
+            with st.popover(f"{t('chrome.checkpoint')}: {short(name) or t('chrome.first')}", key="chip_ckpt"):
                 _pick_checkpoint()
-            with st.popover(f"{t('chrome.data')}: {short(state.get('data', 'gloss'))}", key="chip_data"):
+            spec = state.get("data", "gloss")
+            said = t(f"data.{spec}") if spec in ("gloss", "gallery") else short(spec)
+            with st.popover(f"{t('chrome.data')}: {said}", key="chip_data"):
                 _pick_data()
         st.space("stretch")
         with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):

@@ -90,7 +90,7 @@ def _figure(
 
 def _numbers(picture: Picture, key: str) -> None:
     """The switch between figure and numbers, and the numbers as a file."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key=f"numbers_{key}"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=f"numbers_{key}"):
         wanted = st.toggle(t("grid.table"), key=f"table_{key}")
         download(picture.table, picture.key, f"csv_{key}")
     if wanted:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TABS = ("overview", "attention", "gate", "tags", "space", "drop")
 STATISTICS = ("top", "entropy", "real")
+MEAN = -1  # stands for the mean of all heads in the box
 
 
 def run(checkpoint: Checkpoint, sample: Sample) -> Observation:
@@ -101,10 +102,15 @@ class Inspected:
         return signal, head, self.word()
 
     def word(self) -> int | None:
-        """The word in the address, None when this text has no such word."""
+        """The word in the address, at first that of the first name found; None for all words together."""
         steps = next(iter(self.trace.steps.get("text", ())), None)
+        if steps is None or state.get("token") == "all":
+            return None
         at = state.whole("token")
-        return at if steps is not None and at is not None and at < len(steps.groups) else None
+        if at is not None and at < len(steps.groups):
+            return at
+        starts = [start for start, _ in steps.spans]
+        return next((starts.index(span.start) for span in self.seen.spans if span.start in starts), None)
 
     def shown(self) -> bytes | None:
         image = self.sample.image()
@@ -117,30 +123,35 @@ class Inspected:
     # The tabs
 
     def overview(self) -> None:
-        """Where the words look, how well the halves fit, and what goes when an input goes."""
-        left, right = st.columns(2)
-        with left:
-            self.overlay("overview")
-        with right:
-            self.hills("overview")
+        """Where the words look, how well the halves fit, what the gate lets in, and what goes when an input goes."""
+        from fusion.signals import Gate
+        from fusion.views import gate
+
+        self.first_look()
+        for signal in self.trace.of(Gate):
+            grid.show(self.picture(gate.steps, signal), f"{signal.name}_overview", on_pick=_pick_word)
         self.effects("overview")
 
     @st.fragment
-    def overlay(self, place: str) -> None:
-        """Words to choose from, and the picture with the attention of the chosen one; redrawn alone."""
+    def first_look(self) -> None:
+        """Words to choose from, the picture with the attention of the chosen one, and the score; redrawn alone."""
         from fusion.signals import Attention
         from fusion.views import attention
 
+        self.words("words_overview")
+        left, right = st.columns(2)
         crossing = [s for s in self.trace.of(Attention) if s.keys == "image"]
-        if not crossing:
-            self.lacks("Attention")
-            return
-        signal, head, word = self.chosen()
-        if signal not in crossing:
-            signal, head = crossing[-1], None
-        self.words(f"words_{place}")
-        make = self.picture(attention.regions, signal, word=word, head=head, picture=self.shown(), fit=self.fit())
-        grid.show(make, f"regions_{place}")
+        with left:
+            if crossing:
+                signal, head, word = self.chosen()
+                if signal not in crossing:
+                    signal, head = crossing[-1], None
+                choice = {"word": word, "head": head, "picture": self.shown(), "fit": self.fit()}
+                grid.show(self.picture(attention.regions, signal, **choice), "regions_overview")
+            else:
+                self.lacks("Attention")
+        with right:
+            self.hills("overview")
 
     def words(self, key: str) -> None:
         """The words of the text as chips."""
@@ -204,7 +215,7 @@ class Inspected:
             )
             with left:
                 grid.show(make, "regions", on_pick=_pick_region)
-                st.slider(t("inspect.opacity"), 20, 100, 100, 5, key="opacity", format="%d %%")
+                st.slider(t("inspect.opacity"), 20, 100, 100, 5, key="opacity", format="%d%%")
                 st.toggle(t("inspect.shared"), key="shared")
             with right:
                 grid.show(self.picture(attention.words, signal, **choice, region=region), "words", on_pick=_pick_word)
@@ -218,7 +229,7 @@ class Inspected:
         from fusion.views.speech import say
 
         names = [s.name for s in signals]
-        st.session_state["layer_box"], st.session_state["head_box"] = signal.name, head
+        st.session_state["layer_box"], st.session_state["head_box"] = signal.name, MEAN if head is None else head
         st.selectbox(
             t("inspect.layer"),
             names,
@@ -226,13 +237,12 @@ class Inspected:
             key="layer_box",
             on_change=lambda: state.put(layer=_kept("layer_box"), head=None),
         )
-        heads: list[int | None] = [None, *range(signal.value.shape[1])]
         st.selectbox(
             t("inspect.head"),
-            heads,
+            [MEAN, *range(signal.value.shape[1])],
             key="head_box",
-            on_change=lambda: state.put(head=_kept("head_box")),
-            format_func=lambda h: t("views.head.mean") if h is None else t("views.head.one", head=h + 1),
+            on_change=lambda: state.put(head=None if _kept("head_box") == MEAN else _kept("head_box")),
+            format_func=lambda h: t("views.head.mean") if h == MEAN else t("views.head.one", head=h + 1),
         )
         st.selectbox(
             t("inspect.statistic"),
@@ -287,7 +297,9 @@ class Inspected:
         self._found()
         self.words("words_tags")
         for signal in self.trace.of(Marginals):
-            grid.show(self.picture(tags.marginals, signal, word=self.word()), f"{signal.name}_marginals")
+            grid.show(
+                self.picture(tags.marginals, signal, word=self.word(), path=self.seen.path), f"{signal.name}_marginals"
+            )
         for signal in self.trace.of(Parts):
             grid.show(self.picture(parts.bars, signal, word=self.word()), f"{signal.name}_parts")
         learned = cache.pipeline(self.checkpoint).model.learned()
@@ -329,16 +341,21 @@ class Inspected:
         from fusion.data import gallery
 
         names = gallery.captions()
-        if self.sample.image() is not None:
-            st.selectbox(
-                t("inspect.donor"),
-                list(names),
-                key="donor_key",
-                index=None,
-                placeholder=t("inspect.donor.first"),
-                format_func=lambda key: names[key]["name_zh" if current() == "zh" else "name_en"],
-                persist_state="session",
-            )
+        donor = _donor(self.sample)
+        if donor is not None:
+            with st.container(horizontal=True, vertical_alignment="bottom", key="donor"):
+                image = donor.image()
+                if image is not None:
+                    st.image(cache.shown(image), width=72, alt=t("inspect.donor"))
+                st.selectbox(
+                    t("inspect.donor"),
+                    list(names),
+                    key="donor_key",
+                    index=None,
+                    placeholder=t("inspect.donor.first"),
+                    format_func=lambda key: names[key]["name_zh" if current() == "zh" else "name_en"],
+                    persist_state="session",
+                )
         self.effects("drop")
         seconds = self.seen.seconds
         st.caption(

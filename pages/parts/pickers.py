@@ -51,7 +51,7 @@ def _take(sample: Sample, kind: str, text: str = "") -> None:
     """A whole sample on the desk, its text changed where the address says so."""
     text = text or sample.text()
     state.lay(Desk(sample=sample, kind=kind, picture=sample.image(), text=text))
-    st.session_state["words"] = text
+    st.session_state["sentence"] = text
     st.session_state["source"] = {"data": "data", "gallery": "gallery"}.get(kind, "drop")
 
 
@@ -88,11 +88,11 @@ def sample(dataset: DataSet | None) -> None:
     elif dataset is not None:
         _from_data(dataset)
     _on_the_desk()
-    if "words" not in st.session_state:
-        st.session_state["words"] = state.desk().text
+    if "sentence" not in st.session_state:
+        st.session_state["sentence"] = state.desk().text
     st.text_area(
         t("inspect.text"),
-        key="words",
+        key="sentence",
         height=104,
         placeholder=t("inspect.text.placeholder"),
         on_change=_typed,
@@ -106,7 +106,7 @@ def sample(dataset: DataSet | None) -> None:
 
 def _typed() -> None:
     desk = state.desk()
-    state.lay(Desk(desk.sample, desk.kind or "own", desk.picture, desk.name, st.session_state.get("words") or ""))
+    state.lay(Desk(desk.sample, desk.kind or "own", desk.picture, desk.name, st.session_state.get("sentence") or ""))
 
 
 def _uploader() -> None:
@@ -146,12 +146,20 @@ def _gallery() -> None:
         for key, one in firsts.items()
     )
     st.html(f"<style>{''.join(faces)}</style>")
+    desk = state.desk()
+    here = desk.sample.note["photograph"] if desk.kind == "gallery" and desk.sample is not None else ""
     with st.container(key="photographs", gap="xsmall"):
         keys = list(names)
         for start in range(0, len(keys), 4):
             for column, key in zip(st.columns(4, gap="xsmall", wrap=False), keys[start : start + 4], strict=False):
-                label = names[key]["name_zh" if current() == "zh" else "name_en"]
-                column.button(label, key=f"photo_{key}", on_click=_take, args=(firsts[key], "gallery"), width="stretch")
+                column.button(
+                    names[key]["name_zh" if current() == "zh" else "name_en"],
+                    key=f"photo_{key}",
+                    type="primary" if key == here else "secondary",
+                    on_click=_take,
+                    args=(firsts[key], "gallery"),
+                    width="stretch",
+                )
 
 
 def _captions() -> None:
@@ -255,7 +263,7 @@ def word(steps: Steps, chosen: int | None, key: str) -> None:
     st.session_state[key] = chosen if chosen in options else None
 
     def picked() -> None:
-        state.put(token=st.session_state[key])
+        state.put(token="all" if st.session_state[key] is None else st.session_state[key])
 
     st.pills(
         t("inspect.word"),

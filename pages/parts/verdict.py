@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fusion.inference import Observation, Span
 
 TYPES = {"PER": "#0072B2", "LOC": "#009E73", "ORG": "#CC79A7", "MISC": "#E69F00"}
+CELL = 124  # pixels: five in a row beside the input, two on a phone
 LONGEST = 600  # characters of the sentence on top
 
 
@@ -71,58 +72,21 @@ def _safe(text: str) -> str:
 def _metrics(seen: Observation) -> None:
     from fusion.views.speech import num, percent, say
 
-    entities, match, gate, most, badge = st.columns(5, gap="xsmall")
     names = ", ".join(sorted({span.type for span in seen.spans}))
-    entities.metric(
-        t("verdict.entities"),
-        len(seen.spans),
-        names or None,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=t("verdict.entities.help"),
-        height="stretch",
-    )
     where = None if seen.percentile is None else t("verdict.percentile", share=percent(seen.percentile))
     sure = "" if seen.calibrated is None else t("verdict.calibrated", value=num(seen.calibrated))
-    match.metric(
-        t("verdict.match"),
-        "–" if seen.match is None else num(seen.match),
-        where,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=f"{t('verdict.match.help')} {sure}",
-        height="stretch",
-    )
-    gate.metric(
-        t("verdict.gate"),
-        "–" if seen.mean_gate is None else num(seen.mean_gate),
-        None if seen.mean_gate is None else t("verdict.gate.neutral"),
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=t("verdict.gate.help"),
-        height="stretch",
-    )
     top = max(seen.shares, key=seen.shares.__getitem__, default="") if any(seen.shares.values()) else ""
-    most.metric(
-        t("verdict.most"),
-        say(top) if top else "–",
-        percent(seen.shares[top]) if top else None,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=t("verdict.most.help"),
-        height="stretch",
+    gate, match = ("–" if value is None else num(value) for value in (seen.mean_gate, seen.match))
+    neutral = None if seen.mean_gate is None else t("verdict.gate.neutral")
+    share = percent(seen.shares[top]) if top else None
+    together = t(f"verdict.badge.{seen.badge}"), t(f"verdict.badge.{seen.badge}.short")
+    cells = (
+        ("verdict.entities", str(len(seen.spans)), names or None, t("verdict.entities.help")),
+        ("verdict.match", match, where, f"{t('verdict.match.help')} {sure}"),
+        ("verdict.gate", gate, neutral, t("verdict.gate.help")),
+        ("verdict.most", say(top) if top else "–", share, t("verdict.most.help")),
+        ("verdict.badge", *together, t("verdict.badge.help")),
     )
-    badge.metric(
-        t("verdict.badge"),
-        t(f"verdict.badge.{seen.badge}"),
-        t(f"verdict.badge.{seen.badge}.short"),
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        help=t("verdict.badge.help"),
-        height="stretch",
-    )
+    with st.container(border=True, horizontal=True, gap="small", key="card_verdict"):
+        for key, value, under, told in cells:
+            st.metric(t(key), value, under, delta_color="off", delta_arrow="off", help=told, width=CELL)
