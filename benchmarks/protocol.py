@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,7 @@ def one(made, fold, is_protocol, number, seed, epochs, conse) -> dict:  # type: 
     model = experiment.begin(experiment.SETTINGS, train, views, seed)
     test, group = made.features.rows(test_rows), made.group[test_rows.numpy()]
     start = evaluation.figures(model.eval(), test, seed=0, group=group)
+    print(json.dumps({"fold": number, "start": start}), file=sys.stderr, flush=True)
     for _ in fit(model, train, recipe, lambda _: {"score": 0.0}, views=views):
         pass
     model.eval()

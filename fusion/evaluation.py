@@ -74,6 +74,14 @@ def gold_tags(features: Features, classes: tuple[str, ...]) -> list[list[str]]:
     return [word_tags(names, row, classes) for names, row in zip(features.names, features.targets.tolist(), strict=True)]
 
 
+def tag_f1(model: FusionModel, features: Features, pad: int | None = None) -> float:
+    """Span F1 on the samples that have tags, in [0, 1]."""
+    assert features.targets is not None, "these samples have no tags"
+    tagged = features.rows((features.targets[:, 0] >= 0).nonzero().squeeze(1))
+    said = outputs(model, tagged, pad=pad).tags
+    return span_f1(gold_tags(tagged, model.classes), said)["overall"]["f1"]
+
+
 def figures(model: FusionModel, features: Features, *, seed: int = 0, pad: int | None = None,
             group: np.ndarray | None = None) -> dict[str, float]:  # fmt: skip
     """Span F1, matching AUC against random (and same-group) pictures, R@1/5/10 both ways, on samples with pictures.
@@ -83,8 +91,8 @@ def figures(model: FusionModel, features: Features, *, seed: int = 0, pad: int |
     own = outputs(model, features, pad=pad)
     there = features.image_of.numpy() >= 0
     result: dict[str, float] = {}
-    if features.targets is not None:
-        result["f1"] = span_f1(gold_tags(features, model.classes), own.tags)["overall"]["f1"]
+    if features.targets is not None and bool((features.targets[:, 0] >= 0).any()):
+        result["f1"] = tag_f1(model, features, pad)
     for name, groups in (("auc", None), ("auc_group", group)):
         if name == "auc_group" and group is None:
             continue

@@ -39,8 +39,7 @@ class Recipe:
     minutes: float = 30.0  # budget; the epoch that passes it is the last
     seed: int = 37
     noise: float = 0.0  # standard deviation of Gaussian noise on pooled features, relative to theirs
-    slow: tuple[str, ...] = ()  # parameters whose names start so learn at `slow_rate` times the rate
-    slow_rate: float = 0.05
+    rates: tuple[tuple[str, float], ...] = ()  # (start of a parameter's name, its rate as a multiple of `rate`)
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,14 @@ class Epoch:
 
 def groups(model: FusionModel, recipe: Recipe) -> list[dict[str, object]]:
     """Parameters by decay (matrices only; not biases, normalisation or CRF scores) and by learning rate."""
-    made: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    made: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         decayed = parameter.ndim > 1 and not name.startswith("crf.")
-        made.setdefault((decayed, name.startswith(recipe.slow) if recipe.slow else False), []).append(parameter)
+        multiple = next((rate for start, rate in recipe.rates if name.startswith(start)), 1.0)
+        made.setdefault((decayed, multiple), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "weight_decay": recipe.decay if decayed else 0.0,
-            "lr": recipe.rate * (recipe.slow_rate if slow else 1.0),
-        }
-        for (decayed, slow), parameters in made.items()
+        {"params": parameters, "weight_decay": recipe.decay if decayed else 0.0, "lr": recipe.rate * multiple}
+        for (decayed, multiple), parameters in made.items()
     ]
 
 
