@@ -1,8 +1,9 @@
 """Five-fold matching and retrieval over the gloss pictures' definitions: MAF, and ConSE without training, same pairs.
 
-python benchmarks/protocol.py [--folds 0,1,2,3,4] [--seeds 37] [--epochs 5] [--keep DIR] -> JSON lines on standard output,
-one a fold, then the figures of all folds in DIR with bootstrap intervals (folds can run side by side). No epoch is chosen on the test fold: every fold trains for the same
-number of epochs. Training pairs: gloss sentences and emoji names of the other folds' pictures, and emoji that the gloss
+python benchmarks/protocol.py [--folds 0,1,2,3,4] [--seeds 37] [--epochs 5] [--keep DIR]
+
+JSON lines on standard output, one a fold, then the figures of all folds in DIR with bootstrap intervals (folds can run
+side by side). No epoch is chosen on the test fold: every fold trains for the same number of epochs. Training pairs: gloss sentences and emoji names of the other folds' pictures, and emoji that the gloss
 set doesn't have.
 """
 
@@ -42,7 +43,9 @@ def main() -> None:
     options.keep.mkdir(parents=True, exist_ok=True)
     protocol = gloss.protocol()
     table = gloss.frame()
-    own = [gloss.sample(row) for row in table[(table["part"] == "picture") & table["link_ok"]].to_dict(orient="records")]
+    own = [
+        gloss.sample(row) for row in table[(table["part"] == "picture") & table["link_ok"]].to_dict(orient="records")
+    ]
     extra = [s for s in own if s.id not in {p.id for p in protocol}]
     samples = [*protocol, *extra, *names.load()]
     made = experiment.material(samples)
@@ -87,15 +90,18 @@ def one(made, fold, is_protocol, number, seed, epochs, conse) -> dict:  # type: 
         "auc_group": auc(np.tile(said.match[differ], DRAWS), np.concatenate([n[differ] for n in near])),
         **{f"r{k}": v for k, v in recall_at(rank, (1, 5, 10)).items()},
         **{f"conse_r{k}": v for k, v in recall_at(base, (1, 5, 10)).items()},
-        "auc_at_start": start["auc"], "auc_group_at_start": start["auc_group"], "seconds": time.perf_counter() - started,
-        "own": said.match, "random": np.stack(random), "near": np.stack(near), "differ": differ, "rank": rank, "base": base,
+        "auc_at_start": start["auc"], "auc_group_at_start": start["auc_group"],
+        "seconds": time.perf_counter() - started, "own": said.match, "random": np.stack(random),
+        "near": np.stack(near), "differ": differ, "rank": rank, "base": base,
     }  # fmt: skip
 
 
 def pooled(results: list[dict]) -> dict:
     """Means over folds, and bootstrap intervals over all pairs."""
     names_ = ("auc", "auc_group", "r1", "r5", "r10", "conse_r1", "conse_r5", "conse_r10")
-    means = {name: [float(np.mean([r[name] for r in results])), float(np.std([r[name] for r in results]))] for name in names_}
+    means = {
+        name: [float(np.mean([r[name] for r in results])), float(np.std([r[name] for r in results]))] for name in names_
+    }
     own = np.concatenate([r["own"] for r in results])
     random = np.concatenate([r["random"][0] for r in results])
     interval = auc_interval(own, random, paired=True)
@@ -108,7 +114,8 @@ def pooled(results: list[dict]) -> dict:
         "auc_all_folds": [interval.value, interval.low, interval.high],
         "r10_all_folds": [r10.value, r10.low, r10.high],
         "r10_gain_over_conse": [gain.value, gain.low, gain.high],
-        "pairs": len(own), "folds": len(results),
+        "pairs": len(own),
+        "folds": len(results),
     }
 
 

@@ -25,16 +25,21 @@ def write(dataset: DataSet, config: Config, recipe: Recipe, figures: dict[str, A
     lines = [
         f"# MAF on {dataset.name}",
         "",
-        f"Trained on the train split of *{dataset.name}* (labels: {dataset.word}), encoders frozen, seed {recipe.seed}, "
+        f"Trained on the train split of *{dataset.name}* (labels: {dataset.word}), encoders frozen, "
+        f"seed {recipe.seed}, "
         f"epoch {figures['epoch']} of {recipe.epochs} at most, learning rate {recipe.rate:g}, batch {recipe.batch}.",
-        f"Matching reads padding: {config.cm_padding}. Negatives: {config.negatives}, {config.negative_rate} of a batch. "
+        f"Padding in the matching head: {config.cm_padding}. "
+        f"Negatives exchange {config.negatives}, {config.negative_rate} of a batch. "
         "The matching head starts from an aligned space (fusion/warm_start.py).",
         "",
         "Held-out figures (test split; the epoch was chosen on the validation split):",
         "",
     ]
     columns = [name for name in ("test", "pictures") if name in figures]
-    lines += ["| figure | " + " | ".join(f"{c}, n = {figures[c]['n']}" for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        "| figure | " + " | ".join(f"{c}, n = {figures[c]['n']}" for c in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for key, words in ROWS.items():
         cells = [f"{figures[c][key]:.3f}" if key in figures[c] else "-" for c in columns]
         if any(cell != "-" for cell in cells):

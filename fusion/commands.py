@@ -49,7 +49,9 @@ def models(options: argparse.Namespace) -> int:
         _print(rows)
         return 0
     for row in rows:
-        print(f"{row['key']:<12} {row['title']}\n{'':<12} {row['paper']}\n{'':<12} {', '.join(row['checkpoints']) or '-'}")
+        print(
+            f"{row['key']:<12} {row['title']}\n{'':<12} {row['paper']}\n{'':<12} {', '.join(row['checkpoints']) or '-'}"
+        )
     return 0
 
 
@@ -74,7 +76,10 @@ def data(options: argparse.Namespace) -> int:
         _print(rows)
         return 0
     for row in rows:
-        print(f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} samples, {row['with_image']} with an image")
+        print(
+            f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} samples, "
+            f"{row['with_image']} with an image"
+        )
         for problem in row["problems"]:
             _say(f"  {problem}")
     return 0
@@ -242,7 +247,8 @@ def train(options: argparse.Namespace) -> int:
     from fusion import experiment
 
     made = experiment.train(
-        options.model, options.data, name=options.name, seed=options.seed, epochs=options.epochs, minutes=options.minutes,
+        options.model, options.data, name=options.name, seed=options.seed, epochs=options.epochs,
+        minutes=options.minutes,
         rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=_say,
         settings=dict(pair.split("=", 1) for pair in options.set),
     )  # fmt: skip
@@ -257,7 +263,9 @@ def evaluate(options: argparse.Namespace) -> int:
     """Held-out figures of a checkpoint on a data set."""
     from fusion import experiment
 
-    result = experiment.evaluate(_checkpoint(options.checkpoint), options.data, options.split, options.mismatch, options.seed)
+    result = experiment.evaluate(
+        _checkpoint(options.checkpoint), options.data, options.split, options.mismatch, options.seed
+    )
     if options.json:
         _print(result)
     else:

@@ -1,4 +1,4 @@
-"""The only place that names an accelerator: which device to use, how to say it, and one forward pass at a time on it."""
+"""The only place that names an accelerator: which device to use, how to say it, one forward pass at a time on it."""
 
 from __future__ import annotations
 

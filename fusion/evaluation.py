@@ -71,7 +71,9 @@ def negatives(features: Features, seed: int, group: np.ndarray | None = None) ->
 def gold_tags(features: Features, classes: tuple[str, ...]) -> list[list[str]]:
     """The true tag of each whole word, from the targets."""
     assert features.targets is not None, "these samples have no tags"
-    return [word_tags(names, row, classes) for names, row in zip(features.names, features.targets.tolist(), strict=True)]
+    return [
+        word_tags(names, row, classes) for names, row in zip(features.names, features.targets.tolist(), strict=True)
+    ]
 
 
 def tag_f1(model: FusionModel, features: Features, pad: int | None = None) -> float:

@@ -35,11 +35,13 @@ SETTINGS = Config(
     negative_rate=32,
     tagging_share=0.1,  # a sentence's log-likelihood sums some twenty words and would drown the two other terms
 )  # fmt: skip
-# Frozen features need a faster tagger than fine-tuned ones; the matching head sums over positions, so a step of it counts
-# some twenty times.
+# Frozen features need a faster tagger than fine-tuned ones; the matching head sums over positions, so a step of it
+# counts some twenty times.
 RECIPE = Recipe(
     epochs=8, rate=2e-5, patience=3, noise=0.2, decay=0.05,
-    rates=(("match.", 0.1), ("emission.", 100.0), ("crf.", 100.0), ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0)),
+    rates=(
+        ("match.", 0.1), ("emission.", 100.0), ("crf.", 100.0), ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
+    ),
 )  # fmt: skip
 
 
@@ -63,7 +65,11 @@ def material(
 ) -> Material:  # fmt: skip
     """Encode samples and their second renderings (note "image2", a path beside the first), kept on disk by content."""
     second = [_second(sample) for sample in samples]
-    extra = [Sample(f"{s.id} second", {"text": Text(""), "image": image}) for s, image in zip(samples, second, strict=True) if image]
+    extra = [
+        Sample(f"{s.id} second", {"text": Text(""), "image": image})
+        for s, image in zip(samples, second, strict=True)
+        if image
+    ]
     text, image = encoder(encoders["text"]), encoder(encoders["image"])
     features = encode(
         [*samples, *extra], text, image, limit=limit, classes=classes, cache=FeatureCache(), progress=progress, skip={}
@@ -114,8 +120,12 @@ def begin(settings: Config, train: Features, views: Tensor, seed: int) -> MAF:
     there = (views[:, 0] >= 0).nonzero().squeeze(1)
     if not settings.use_image or len(there) < 128:
         return model
-    once = there[evaluation.first_of_each(train.image_of[there].numpy())]  # a picture of forty texts counts once a text kind
-    chosen = torch.cat((once, there[torch.randperm(len(there), generator=torch.Generator().manual_seed(seed))[: len(once)]]))
+    once = there[
+        evaluation.first_of_each(train.image_of[there].numpy())
+    ]  # a picture of forty texts counts once a text kind
+    chosen = torch.cat(
+        (once, there[torch.randperm(len(there), generator=torch.Generator().manual_seed(seed))[: len(once)]])
+    )
     part = train.rows(chosen)
     warm_start.start(model, part, views[chosen], seed)
     wrong = evaluation.negatives(part, seed)
@@ -189,7 +199,8 @@ def train(
     model.eval()
     target = home() / "checkpoints" / folder.name
     checkpoints.save(
-        target, model, encoders=ENCODERS, data=dataset.key, metrics={}, card="", origin={"trained": "here", "seed": seed},
+        target, model, encoders=ENCODERS, data=dataset.key, metrics={}, card="",
+        origin={"trained": "here", "seed": seed},
         half=True,
     )  # fmt: skip
     saved = checkpoints.read(target)
@@ -197,7 +208,8 @@ def train(
     figures = measure(checkpoints.load(saved), made, seed)
     figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.number, "mismatch": mismatch, "seed": seed}
     checkpoints.save(
-        target, model, encoders=ENCODERS, data=dataset.key, metrics=figures, card=cards.write(dataset, config, recipe, figures),
+        target, model, encoders=ENCODERS, data=dataset.key, metrics=figures,
+        card=cards.write(dataset, config, recipe, figures),
         origin={"trained": "here", "seed": seed}, half=True,
     )  # fmt: skip
     reference.save(target, held_out)
@@ -210,7 +222,9 @@ def _changed(config: Config, settings: Mapping[str, str]) -> Config:
     values: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in kinds or kinds[name] is tuple:
-            raise FusionError(f'There is no setting "{name}"; there are {", ".join(k for k in kinds if k != "classes")}.')
+            raise FusionError(
+                f'There is no setting "{name}"; there are {", ".join(k for k in kinds if k != "classes")}.'
+            )
         try:
             values[name] = value.lower() in ("1", "true", "yes") if kinds[name] is bool else kinds[name](value)
         except ValueError:
@@ -226,7 +240,10 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
     started = time.perf_counter()
     model = begin(config, features, views, recipe.seed)
     valid_group = made.group[made.rows["valid"].numpy()]
-    say(f"{len(features)} training samples, {sum(p.numel() for p in model.parameters()):,} parameters, seed {recipe.seed}.")
+    say(
+        f"{len(features)} training samples, {sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"seed {recipe.seed}."
+    )
     last: Epoch | None = None
     for last in fit(model, features, recipe, score(made.split("valid"), valid_group, 0), folder=folder, views=views):
         losses = "  ".join(f"{k} {v:.3f}" for k, v in last.losses.items())
@@ -240,12 +257,14 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
 
 
 def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference:
-    """Scores of validation pairs, true and exchanged, their calibration, and where the training pictures and texts lie."""
+    """Scores of validation pairs, true and exchanged, their calibration, and where the training data lie."""
     valid, group = made.split("valid"), made.group[made.rows["valid"].numpy()]
     there = (valid.image_of >= 0).numpy()
     own = evaluation.outputs(model, valid).match
     drawn = [evaluation.negatives(valid, seed + i) for i in range(5)]
-    wrong = np.concatenate([evaluation.outputs(model, valid, rows).match[there & _differ(valid, rows)] for rows in drawn])
+    wrong = np.concatenate(
+        [evaluation.outputs(model, valid, rows).match[there & _differ(valid, rows)] for rows in drawn]
+    )
     near = evaluation.negatives(valid, seed, group)
     same = evaluation.outputs(model, valid, near).match[there & _differ(valid, near)]
     fitted = fit_isotonic(own[there], wrong)
@@ -267,7 +286,9 @@ def _differ(features: Features, rows: Tensor) -> np.ndarray:
 def measure(model: MAF, made: Material, seed: int) -> dict[str, Any]:
     """Held-out figures of the test split: all of it, and its parts."""
     test, group = made.split("test"), made.group[made.rows["test"].numpy()]
-    figures: dict[str, Any] = {"test": evaluation.figures(model, test, seed=seed, group=group if (group != "").any() else None)}
+    figures: dict[str, Any] = {
+        "test": evaluation.figures(model, test, seed=seed, group=group if (group != "").any() else None)
+    }
     figures["test"]["n"] = len(test)
     emoji = (group != "Flags") & (group != "")
     if emoji.any() and not emoji.all():

@@ -90,7 +90,8 @@ def encode(
 
     limit: word pieces a text at most; pads: encode every text at that length (models that read padding); classes:
     names of the tag classes, to turn word tags into targets; skip: where given, samples whose picture can't be read
-    go on without it and are named there (id -> sentence); cache: where given, pictures' features are kept there. Raises FusionError on such a picture otherwise.
+    go on without it and are named there (id -> sentence); cache: where given, pictures' features are kept there.
+    Raises FusionError on such a picture otherwise.
     """
     pictures, image_of = _distinct(samples)
     unread: dict[int, str] = {}

@@ -118,7 +118,7 @@ class Pipeline:
         else:
             if image.steps.shape[1] != regions:
                 raise FusionError(
-                    f"The image encoder gives {image.steps.shape[1]} regions; this checkpoint was trained on {regions}. "
+                    f"The image encoder gives {image.steps.shape[1]} regions; this checkpoint reads {regions}. "
                     "Use the encoder that it was trained with."
                 )
             where = torch.cumsum(has_image, 0) - 1
@@ -176,7 +176,13 @@ class Pipeline:
         return self._donors[key]
 
     def _observe(
-        self, sample: Sample, text: Encoded, own: Batch, output: FusionOutput, conditions: tuple[str, ...], started: float
+        self,
+        sample: Sample,
+        text: Encoded,
+        own: Batch,
+        output: FusionOutput,
+        conditions: tuple[str, ...],
+        started: float,
     ) -> dict[str, object]:
         cpu = to_cpu(output)
         words = first_pieces(own.steps["text"][0].group)
@@ -226,7 +232,9 @@ class Pipeline:
             languages = ", ".join(self.text.languages)
             notes.append(Notice("notice.unknown", {"share": f"{text.unknown[0]:.0%}", "languages": languages}))
         if text.truncated[0]:
-            notes.append(Notice("notice.truncated", {"words": text.truncated[0], "limit": self.model.config.max_length}))
+            notes.append(
+                Notice("notice.truncated", {"words": text.truncated[0], "limit": self.model.config.max_length})
+            )
         notes += [Notice(f"notice.far_{m}", {}) for m, beyond in far.items() if beyond]
         notes += [Notice(f"notice.no_{m}", {}) for m, there in has.items() if not there]
         if self.reference is None:

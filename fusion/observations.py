@@ -69,7 +69,9 @@ def save(observed: Observed, folder: Path, key: str) -> None:
     """Write a folder of rows.parquet, vectors.safetensors (float16) and meta.json at once."""
     with atomic_folder(folder) as aside:
         observed.frame.to_parquet(aside / "rows.parquet", index=False, compression="zstd")
-        save_file({k: np.ascontiguousarray(v, np.float16) for k, v in observed.vectors.items()}, aside / "vectors.safetensors")
+        save_file(
+            {k: np.ascontiguousarray(v, np.float16) for k, v in observed.vectors.items()}, aside / "vectors.safetensors"
+        )
         meta = {"key": key, "data": observed.data, "checkpoint": observed.checkpoint, "version": VERSION}
         (aside / "meta.json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
         aside.chmod(0o755)
@@ -127,7 +129,9 @@ def _pictures(dataset: DataSet) -> np.ndarray:
     return np.unique([_where(s) or s.id for s in dataset.samples], return_inverse=True)[1]
 
 
-def partner_ranks(text: np.ndarray, image: np.ndarray, picture: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def partner_ranks(
+    text: np.ndarray, image: np.ndarray, picture: np.ndarray, both: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Rank of each text's picture among the distinct pictures, and of each picture's text among other pictures' texts.
 
     text, image (N, D) unit; picture (N,) int; both (N,) bool -> (N,), (N,) float32 from 1, NaN where a half is absent;

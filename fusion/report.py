@@ -37,7 +37,9 @@ def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
         },
         "gates": {
             "mean": observation.mean_gate,
-            "steps": [{"step": label, "mean": round(value, 4)} for label, value in zip(words.labels, gate, strict=False)],
+            "steps": [
+                {"step": label, "mean": round(value, 4)} for label, value in zip(words.labels, gate, strict=False)
+            ],
         },
         "weights": dict(observation.shares),
         "badge": observation.badge,
@@ -62,7 +64,9 @@ def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
 
 def in_words(summary: dict[str, Any]) -> str:
     """The summary as a few lines for a terminal."""
-    entities = ", ".join(f"{e['text']} ({e['type']}, {e['probability']:.2f})" for e in summary["prediction"]["entities"])
+    entities = ", ".join(
+        f"{e['text']} ({e['type']}, {e['probability']:.2f})" for e in summary["prediction"]["entities"]
+    )
     match = summary["match"]
     lines = [
         f"{summary['checkpoint']} ({summary['model']})",

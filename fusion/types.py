@@ -50,7 +50,7 @@ class Image:
     data: bytes | None = None
 
     def open(self) -> PIL.Image.Image:
-        """Decode to an upright RGB picture. Raises FusionError on anything that is not a picture of up to 50 megapixels."""
+        """Decode to an upright RGB picture. Raises FusionError on anything but a picture of up to 50 megapixels."""
         from fusion.encoders.pictures import open_picture  # Pillow is slow to import and not every caller draws
 
         return open_picture(self)

@@ -104,8 +104,8 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
         layer.inner.weight[:inner] = SCALE * torch.cat((both, -both, apart, -apart))
         layer.inner.bias[:inner] = SCALE * torch.cat((both_bias, -both_bias, apart_bias, -apart_bias))
         layer.outer.weight.mul_(0.1)
-        layer.outer.weight[:, :inner] = GAIN * carrier[:, None] * torch.cat((weight, weight, -weight, -weight)) / (
-            4 * SQUARE * SCALE**2
+        layer.outer.weight[:, :inner] = (
+            GAIN * carrier[:, None] * torch.cat((weight, weight, -weight, -weight)) / (4 * SQUARE * SCALE**2)
         )
         layer.outer.bias.zero_()
         model.match.weight.zero_()

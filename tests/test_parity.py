@@ -58,7 +58,8 @@ def test_outputs_equal_those_of_the_official_program(folder: Path) -> None:
     adapter = HERE / "parity" / f"{case['system']}.py"
     assert adapter.exists(), f"the project has no system {case['system']!r} yet"
     spec = importlib.util.spec_from_file_location(f"parity_{case['system']}", adapter)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     weights, inputs, expected = (load_file(folder / f"{part}.safetensors") for part in ("weights", "inputs", "outputs"))

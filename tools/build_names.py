@@ -1,7 +1,7 @@
 """Builds the emoji names set from pinned packages:  python tools/build_names.py --downloads DIR --out assets/data/names
 
-Every Noto picture that is neither a flag nor a skin tone, with its English CLDR name and keywords as text: more pairs to
-learn matching from. A picture of the gloss set keeps that set's split and fold and is not stored twice, so nothing
+Every Noto picture that is neither a flag nor a skin tone, with its English CLDR name and keywords as text: more pairs
+to learn matching from. A picture of the gloss set keeps that set's split and fold and is not stored twice, so nothing
 held out there is trained on here. DIR and the tools are those of build_gloss.py; run that one first.
 """
 
@@ -22,7 +22,10 @@ SKIN_TONES = {f"1f3f{x}" for x in "bcdef"}
 def keywords(root: Path) -> dict[str, list[str]]:
     """English CLDR keywords by emoji, without variation selectors."""
     found: dict[str, list[str]] = {}
-    for package, folder in (("cldr-annotations-full", "annotations"), ("cldr-annotations-derived-full", "annotationsDerived")):
+    for package, folder in (
+        ("cldr-annotations-full", "annotations"),
+        ("cldr-annotations-derived-full", "annotationsDerived"),
+    ):
         table = json.loads((root / package / folder / "en/annotations.json").read_text("utf-8"))
         for text, row in table[folder]["annotations"].items():
             found[text.replace(VARIATION, "")] = row.get("default", [])

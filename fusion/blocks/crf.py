@@ -1,6 +1,7 @@
 """Linear-chain conditional random field: likelihood, best path and marginals of a sequence of tags.
 
-s(y) = start[y_1] + sum_t E[t, y_t] + sum_t transitions[y_{t-1}, y_t] + end[y_T]; log p(y) = s(y) - log sum_y' e^{s(y')}.
+s(y) = start[y_1] + sum_t E[t, y_t] + sum_t transitions[y_{t-1}, y_t] + end[y_T];
+log p(y) = s(y) - log sum_y' e^{s(y')}.
 Source: Lafferty, McCallum, Pereira, ICML 2001. Real steps come first: masked ones are a suffix.
 """
 

@@ -42,7 +42,8 @@ class DropTest:
 def expand(batch: Batch, donor: tuple[Tensor, Tensor] | None) -> tuple[Batch, tuple[str, ...]]:
     """One row as it is and one row a condition, for a single forward pass. batch B = 1.
 
-    donor: regions (R, D) and pooled vector (D,) of another sample's image, or None. Conditions: as it is; each modality removed; all removed; the image exchanged for the donor's.
+    donor: regions (R, D) and pooled vector (D,) of another sample's image, or None.
+    Conditions: as it is; each modality removed; all removed; the image exchanged for the donor's.
     """
     others = len(batch.modalities)
     names = ["as_is", *(f"without_{m}" for m in batch.modalities), "without_all"]
@@ -80,7 +81,7 @@ def drop_test(
     marginals, match, gate = trace["crf_marginals"], trace["match_score"], trace["gate"]
     score = confidence(marginals.value, output.prediction[0], words)  # (V,)
     opened = (gate.value.mean(-1) * words).sum(-1) / words.sum().clamp(min=1)  # (V,)
-    image_there = torch.tensor(["without_image" != c and "without_all" != c for c in conditions])
+    image_there = torch.tensor([c != "without_image" and c != "without_all" for c in conditions])
     opened = torch.where(image_there, opened, torch.zeros_like(opened))  # nothing is let in where there is nothing
     shown = [i for i, name in enumerate(conditions) if name != "without_all"]
     value = torch.stack((match.value, opened, score), -1)[shown][None]  # (1, V, O)
