@@ -2,9 +2,9 @@
 
 python benchmarks/protocol.py [--folds 0,1,2,3,4] [--seeds 37] [--epochs 5] [--keep DIR]
 
-JSON lines on standard output, one a fold, then the figures of all folds in DIR with bootstrap intervals (folds can run
-side by side). No epoch is chosen on the test fold: every fold trains for the same number of epochs. Training pairs: gloss
-sentences and emoji names of the other folds' pictures, and emoji that the gloss set doesn't have.
+JSON lines on standard output, one a fold, then the figures of all folds in DIR with bootstrap intervals (folds can
+run side by side). No epoch is chosen on the test fold: every fold trains for the same number of epochs. Training pairs:
+gloss sentences and emoji names of the other folds' pictures, and emoji that the gloss set doesn't have.
 """
 
 from __future__ import annotations
