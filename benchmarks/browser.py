@@ -1,0 +1,119 @@
+"""What a person waits for, in a real headless Chromium (drawing in software) on the same machine as the server.
+
+Cold: from the start of the server's process to the heading of Home on screen. Warm: from following a link in a server
+that has shown the page before to its heading. Drop: from the file's arrival in the page to the last change of any
+picture on the Inspect page, with a sentence there already and each file new to the server.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from benchmarks.measuring import REPEATS, Row, at_most, spread
+from benchmarks.throughput import make
+from fusion import checkpoints
+from tests.browser.chromium import browser, settled
+from tests.browser.server import ROOT, Server, serve
+
+COLD, WARM = 3, 7
+SENTENCE = "Anna Novak took this photograph in Lisbon last summer."
+QUIET = 1500  # ms without a change of any picture after which the last one counts as drawn
+
+# Notes when the file came and when any drawing last changed.
+WATCH = """() => {
+    window.fusionDropped = 0; window.fusionDrawn = 0; window.fusionChanges = 0;
+    document.addEventListener('change', event => {
+        if (event.target.type === 'file') { window.fusionDropped = performance.now(); window.fusionChanges = 0; }
+    }, true);
+    const drawing = node => node.closest?.('.js-plotly-plot, [data-testid="stImage"], [data-testid="stMarkdown"] img');
+    new MutationObserver(list => {
+        for (const change of list) {
+            const at = change.target.nodeType === 1 ? change.target : change.target.parentElement;
+            const own = at && drawing(at);
+            const inside = [...change.addedNodes].some(n => n.nodeType === 1 && n.querySelector?.('.main-svg'));
+            if (own || inside) { window.fusionDrawn = performance.now(); window.fusionChanges += 1; break; }
+        }
+    }).observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+}"""
+DONE = """quiet => window.fusionDropped > 0 && window.fusionChanges > 0
+    && performance.now() - window.fusionDrawn > quiet
+    && document.querySelector('[data-testid="stApp"]').getAttribute('data-test-script-state') === 'notRunning'"""
+
+
+def measure(checkpoint: str) -> list[Row]:
+    """Start servers and drive them. Raises FusionError without the checkpoint."""
+    name = checkpoints.find(checkpoint).name
+    with browser() as chrome:
+        rows = [cold(chrome)]
+        with serve() as server:
+            rows += warm(chrome, server, name)
+            rows += dropped(chrome, server, name)
+    return rows
+
+
+def cold(chrome: Browser) -> Row:
+    """A server that starts, and a browser that asks as soon as it answers."""
+    seconds = []
+    for _ in range(COLD):
+        page = chrome.new_page()
+        started = time.perf_counter()
+        with serve() as server:
+            page.goto(server.url, wait_until="commit")
+            page.locator("h1").first.wait_for(timeout=120_000)
+            seconds.append(time.perf_counter() - started)
+        page.close()
+    middle = sorted(seconds)[len(seconds) // 2]
+    return at_most("heading on screen after a cold start", middle, "s", 5, n=COLD, spread=spread(seconds, 2))
+
+
+def warm(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
+    """Every page by its address, in a new tab each time, after one visit."""
+    rows = []
+    pages = ["", *sorted(path.stem for path in (ROOT / "pages").glob("*.py"))]
+    query = {"inspect": "&story=turkey"}
+    for name in pages:
+        url, seconds = f"{server.url}/{name}?ckpt={checkpoint}{query.get(name, '')}", []
+        for turn in range(WARM + 1):
+            page = chrome.new_page(viewport={"width": 1280, "height": 900})
+            started = time.perf_counter()
+            page.goto(url, wait_until="commit")
+            page.locator("h1").first.wait_for(timeout=120_000)
+            if turn:
+                seconds.append(time.perf_counter() - started)
+            settled(page, 240)
+            page.close()
+        middle = sorted(seconds)[len(seconds) // 2]
+        rows.append(at_most(f"heading of {name or 'home'}, warm", middle, "s", 0.6, n=WARM, spread=spread(seconds, 2)))
+    return rows
+
+
+def dropped(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
+    """Drop different files one after the other."""
+    with tempfile.TemporaryDirectory(prefix="fusion-bench-drops-") as folder:
+        make(Path(folder), REPEATS + 3)
+        files = sorted(Path(folder).glob("*.jpg"))
+        page = chrome.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{server.url}/inspect?ckpt={checkpoint}&lang=en")
+        settled(page, 240)
+        page.locator(".st-key-source button").first.click()
+        settled(page)
+        page.locator(".st-key-sentence textarea").fill(SENTENCE)
+        page.locator(".st-key-sentence textarea").press("Control+Enter")
+        settled(page, 240)
+        page.evaluate(WATCH)
+        taken = [drop(page, file) for file in files][3:]
+        page.close()
+    middle = sorted(taken)[len(taken) // 2] * 1000
+    return [at_most("drop to last picture, warm", middle, "ms", 500, n=len(taken), spread=spread(taken, 0, 1000))]
+
+
+def drop(page: Page, file: Path) -> float:
+    """Seconds from the file's arrival to the last change of a picture."""
+    page.evaluate("() => { window.fusionDropped = 0; window.fusionChanges = 0; }")
+    page.locator(".st-key-drop_image input[type=file]").set_input_files(str(file))
+    page.wait_for_function(DONE, arg=QUIET, timeout=120_000, polling=100)
+    return float(page.evaluate("() => (window.fusionDrawn - window.fusionDropped) / 1000"))

@@ -1,0 +1,47 @@
+"""Five folds over the pictures' definitions: networks trained without a fold, measured on it, beside untrained ConSE.
+
+Training takes hours and is done by `python benchmarks/protocol.py`; this reads the scores that it kept. Intervals
+resample pairs. No epoch was chosen on a test fold.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from benchmarks import protocol
+from benchmarks.measuring import Row, at_least, between
+from fusion.files import home
+from fusion.types import FusionError
+
+
+def measure(checkpoint: str) -> list[Row]:
+    """Figures of the kept folds. The checkpoint is not used. Raises FusionError when no fold was kept."""
+    paths = sorted((home() / "protocol").glob("*-*.npz"))
+    if not paths:
+        raise FusionError("No fold was kept; run python benchmarks/protocol.py first.")
+    results: list[dict[str, Any]] = [dict(np.load(path)) for path in paths]
+    said = json.loads(json.dumps(protocol.pooled(results)))
+    means, pairs = said["mean_and_sd_over_folds"], said["pairs"]
+    seeds = len({path.stem.split("-")[0] for path in paths})
+    over = f"mean of {len(paths)} folds, {seeds} seed{'s' if seeds > 1 else ''}"
+
+    def figure(key: str) -> dict[str, Any]:
+        return {"value": means[key][0], "n": pairs, "spread": f"{means[key][1]:.3f} between folds"}
+
+    auc, near, r10 = figure("auc"), figure("auc_group"), figure("r10")
+    gain = said["r10_gain_over_conse"]
+    together = {name: said[f"{name}_all_folds"] for name in ("auc", "r10")}
+    return [
+        at_least(f"AUC, true against random pictures, {over}", unit="", limit=0.81, words="above .81", **auc),
+        at_least("AUC, true against pictures of the same group", unit="", limit=0.73, words="above .73", **near),
+        at_least("R@10, text to picture, among the fold's pictures", unit="", limit=0.50, words="above .50", **r10),
+        Row("R@1", **figure("r1")),
+        Row("R@5", **figure("r5")),
+        Row("R@10 of ConSE, same pairs", **figure("conse_r10")),
+        Row("R@10 less that of ConSE, paired", gain[0], "", "interval above 0", gain[1] > 0, pairs, between(*gain[1:])),
+        Row("AUC over all folds together", together["auc"][0], n=pairs, spread=between(*together["auc"][1:])),
+        Row("R@10 over all folds together", together["r10"][0], n=pairs, spread=between(*together["r10"][1:])),
+    ]  # fmt: skip
