@@ -1,4 +1,4 @@
-"""The data sets: what is in the chosen one and what is not, what was wrong with its rows, and a way to open one's own."""
+"""The data sets: what the chosen one holds and lacks, what was wrong with its rows, and a way to open one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, grid, state, work
 from pages.parts.chrome import plain
+from pages.parts.verdict import CELL
 
 if TYPE_CHECKING:
     from fusion.data import DataSet
@@ -42,10 +43,11 @@ def _choose() -> None:
     if now not in DATASETS and now not in opened:
         opened.append(now)
     options = [*DATASETS, *opened]
+    names = {spec: t(f"data.{spec}") if spec in DATASETS else chrome.short(spec, 40) for spec in options}
     st.session_state["data_choice"] = now
     st.segmented_control(
         t("checkpoints.data"), options, key="data_choice", required=True,
-        format_func=lambda spec: t(f"data.{spec}") if spec in DATASETS else chrome.short(spec, 40),
+        format_func=names.__getitem__,
         on_change=lambda: state.put(data=st.session_state["data_choice"]),
     )  # fmt: skip
 
@@ -60,17 +62,17 @@ def _card(dataset: DataSet) -> None:
     pictures = len({str(image.path) for sample in dataset.samples if (image := sample.image()) is not None})
     labelled = sum(sample.target is not None for sample in dataset.samples)
     st.markdown(f"#### {_name(dataset)}")
-    cells = st.columns(4, gap="xsmall")
-    for cell, name, value, below in (
-        (cells[0], "samples", len(dataset), t("checkpoints.data.pictures", count=f"{pictures:,}")),
-        (cells[1], "no_image", no_image, _share(no_image, len(dataset))),
-        (cells[2], "no_text", no_text, _share(no_text, len(dataset))),
-        (cells[3], "labelled", labelled, t(f"checkpoints.data.word.{dataset.word}")),
-    ):
-        cell.metric(
-            t(f"checkpoints.data.{name}"), f"{value:,}", below, delta_color="off", delta_arrow="off", border=True,
-            help=t(f"checkpoints.data.{name}.help"), height="stretch",
-        )  # fmt: skip
+    with st.container(border=True, horizontal=True, gap="small", key="card_verdict_data"):
+        for name, value, below in (
+            ("samples", len(dataset), t("checkpoints.data.pictures", count=f"{pictures:,}")),
+            ("no_image", no_image, _share(no_image, len(dataset))),
+            ("no_text", no_text, _share(no_text, len(dataset))),
+            ("labelled", labelled, t(f"checkpoints.data.word.{dataset.word}")),
+        ):
+            st.metric(
+                t(f"checkpoints.data.{name}"), f"{value:,}", below, delta_color="off", delta_arrow="off", width=CELL,
+                help=t(f"checkpoints.data.{name}.help"),
+            )  # fmt: skip
     if any(splits):
         known = {name: t(f"split.{name}") for name in ("train", "valid", "test")}
         parts = [f"{known.get(name, plain(name, 30))} {count:,}" for name, count in splits.items() if name]
@@ -82,7 +84,13 @@ def _card(dataset: DataSet) -> None:
         chrome.link("map", t("checkpoints.data.map"))
         chrome.link("match", t("checkpoints.data.match"))
         if dataset.spec and dataset.spec != dataset.key:
-            st.button(t("checkpoints.data.again"), key="data_again", type="tertiary", on_click=cache.forget_data, args=(dataset.spec,))
+            st.button(
+                t("checkpoints.data.again"),
+                key="data_again",
+                type="tertiary",
+                on_click=cache.forget_data,
+                args=(dataset.spec,),
+            )
 
 
 def _name(dataset: DataSet) -> str:

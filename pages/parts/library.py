@@ -51,10 +51,10 @@ def show() -> None:
 
 
 def _table(found: Sequence[Checkpoint], now: str) -> Checkpoint:
-    """All of them; the chosen row, at first the one in use. Raises nothing: a table is only read."""
+    """All of them. -> the chosen one, at first the one in use"""
     import pandas as pd
 
-    spot = next((i for i, one in enumerate(found) if now in (one.name, str(one.folder))), 0)
+    spot = next((i for i, one in enumerate(found) if now in (one.name, str(one.folder))), None)
     measured = [name for name in FIGURES if any(figure(one.metrics, name) is not None for one in found)]
     rows = pd.DataFrame(
         {
@@ -77,12 +77,12 @@ def _table(found: Sequence[Checkpoint], now: str) -> Checkpoint:
     config["size"] = kinds.NumberColumn(t("checkpoints.column.size"), format="%.1f MB")
     st.markdown(t("checkpoints.tell", count=len(found)))
     event = st.dataframe(
-        rows, hide_index=True, key="checkpoint_rows", on_select="rerun", selection_mode="single-row", column_config=config,
-        placeholder="–",
+        rows, hide_index=True, key="checkpoint_rows", on_select="rerun", selection_mode="single-row",
+        column_config=config, placeholder="–",
         alt=t("checkpoints.alt", count=len(found), names=", ".join(one.name for one in found[:8])),
     )  # fmt: skip
     chosen = event["selection"]["rows"]
-    return found[chosen[0]] if chosen and chosen[0] < len(found) else found[spot]
+    return found[chosen[0]] if chosen and chosen[0] < len(found) else found[spot or 0]
 
 
 def _system(one: Checkpoint) -> str:
@@ -99,7 +99,9 @@ def _origin(one: Checkpoint) -> str:
         return t("checkpoints.origin.official")
     if one.origin.get("kind") == "adopted":
         return t("checkpoints.origin.adopted")
-    return t("checkpoints.origin.bundled" if one.folder.is_relative_to(ASSETS.resolve()) else "checkpoints.origin.yours")
+    return t(
+        "checkpoints.origin.bundled" if one.folder.is_relative_to(ASSETS.resolve()) else "checkpoints.origin.yours"
+    )
 
 
 def figure(metrics: Mapping[str, object], name: str) -> float | None:
@@ -270,4 +272,10 @@ def _import() -> None:
 def _imported(name: str) -> None:
     st.success(t("checkpoints.imported", name=plain(name, 80)))
     if state.get("ckpt") != name:
-        st.button(t("chrome.use", name=plain(name, 40)), key="use_imported", type="primary", on_click=state.put, kwargs={"ckpt": name})
+        st.button(
+            t("chrome.use", name=plain(name, 40)),
+            key="use_imported",
+            type="primary",
+            on_click=state.put,
+            kwargs={"ckpt": name},
+        )

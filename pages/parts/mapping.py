@@ -94,7 +94,7 @@ def _projection(rows: Rows, key: str, method: str, centred: bool) -> tuple[Proje
     return place.pca(rows, key, centred), "pca"
 
 
-@st.fragment(run_every=1.5)
+@chrome.fragment(run_every=1.5)
 def _waiting(digest: str) -> None:
     from fusion.projections import Job
 
@@ -213,7 +213,8 @@ def _figures(frame: pd.DataFrame, rows: Rows, projection: Projection) -> dict[st
         text, image = rows.vectors[some[:, 0]], rows.vectors[some[:, 1]]
         for name, column in (("text_to_image", "rank_text"), ("image_to_text", "rank_image")):
             ranks = frame[column].dropna().to_numpy()
-            found[name] = " · ".join(percent(float((ranks <= k).mean())) for k in (1, 5, 10))
+            shares = [percent(float((ranks <= k).mean())) for k in (1, 5, 10)]
+            found[name] = " · ".join([*(share.rstrip("%").rstrip() for share in shares[:-1]), shares[-1]])
         found["gap"] = num(geometry.modality_gap(text, image))
         found["alignment"] = num(geometry.alignment(text, image))
         found["uniformity"] = f"{num(geometry.uniformity(text))} · {num(geometry.uniformity(image))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +9,11 @@ import streamlit as st
 
 from fusion.words import t
 from pages.parts import cache, chrome, grid, retrieval, state, table, tabs
+from pages.parts.pairs import of_split
+from pages.parts.verdict import CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
-    import pandas as pd
-    from streamlit.delta_generator import DeltaGenerator
+    from collections.abc import Callable, Hashable, Sequence
 
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from fusion.observations import Observed
     from fusion.reference import Reference
     from fusion.views import Picture
+    from pages.parts.pairs import Pairs
 
 TABS = ("pairs", "scores", "partners", "calibration", "search")
 SORTS = ("suspicion", "match", "cosine", "rank_text", "rank_image")
@@ -31,22 +30,6 @@ COLUMNS = ("suspicion", "match", "cosine", "rank_text", "rank_image", "entities"
 LEAST = 4  # pairs below which nothing is counted
 MANY = 50  # pairs sent to the map at once
 HUBS = 10
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The pairs looked at: those of one split that have both halves, with ranks among themselves."""
-
-    frame: pd.DataFrame  # P rows, in the order of the data set; suspicion, rank_text, rank_image are of these pairs
-    text: np.ndarray  # (P, D) unit
-    image: np.ndarray  # (P, D) unit
-    picture: np.ndarray  # (P,) int, the same for the same picture
-    absent: int  # samples of the split that lack a half
-
-    @property
-    def pictures(self) -> np.ndarray:
-        """The first row of each different picture. (U,) int"""
-        return np.sort(np.unique(self.picture, return_index=True)[1])
 
 
 def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
@@ -74,10 +57,11 @@ def _split(observed: Observed) -> str:
         return ""
     options = ["all", *found]
     now = state.get("split") if state.get("split") in options else found[0]
+    names = {name: _named(name, len(observed.frame) if name == "all" else int(counts[name])) for name in options}
     st.segmented_control(
         t("match.split"), options, key="match_split", default=now, required=True, help=t("match.split.help"),
         on_change=lambda: state.put(split=st.session_state["match_split"]),
-        format_func=lambda name: _named(name, len(observed.frame) if name == "all" else int(counts[name])),
+        format_func=names.__getitem__,
     )  # fmt: skip
     return "" if now == "all" else now
 
@@ -85,23 +69,6 @@ def _split(observed: Observed) -> str:
 def _named(split: str, count: int) -> str:
     known = {name: t(f"split.{name}") for name in ("all", "train", "valid", "test")}
     return t("match.split.option", name=known.get(split, chrome.plain(split, 30)), count=f"{count:,}")
-
-
-def of_split(observed: Observed, split: str) -> Pairs:
-    """The pairs of a split ("" for all) with what is counted among them."""
-    from fusion.observations import partner_ranks
-
-    frame = observed.frame
-    inside = np.ones(len(frame), bool) if not split else (frame["split"] == split).to_numpy()
-    both = inside & frame["match"].notna().to_numpy() & frame["cosine"].notna().to_numpy()
-    rows = np.flatnonzero(both)
-    part = frame.iloc[rows].reset_index(drop=True)
-    text, image = observed.vectors["text"][rows], observed.vectors["image"][rows]
-    picture = np.unique(part["image"].where(part["image"] != "", part["id"]).astype(str), return_inverse=True)[1]
-    if len(rows):
-        part["rank_text"], part["rank_image"] = partner_ranks(text, image, picture, np.ones(len(rows), bool))
-        part["suspicion"] = table.suspicion(part)
-    return Pairs(part, text, image, picture, int(inside.sum() - len(rows)))
 
 
 class Matching:
@@ -119,30 +86,23 @@ class Matching:
         from fusion.views.match import auc
         from fusion.views.speech import num, percent
 
-        cells = st.columns(5, gap="xsmall")
-        different = len(self.pictures)
+        different, count = len(self.pictures), len(self.frame)
         absent = t("match.absent", count=f"{self.among.absent:,}") if self.among.absent else ""
-        _metric(cells[0], "count", f"{len(self.frame):,}", absent or t("match.pictures", count=f"{different:,}"))
         area = num(auc(self.true, self.shuffled)) if len(self.shuffled) else "–"
-        _metric(cells[1], "auc", area, t("match.auc.chance"))
-        for cell, column, others in ((cells[2], "rank_text", different), (cells[3], "rank_image", len(self.frame))):
-            hits = float((self.frame[column] <= 10).mean())
-            _metric(
-                cell,
-                column,
-                percent(hits),
-                t("match.among", count=f"{others:,}", chance=percent(min(1.0, 10 / others))),
-            )
+        cells = [
+            ("count", f"{count:,}", absent or t("match.pictures", count=f"{different:,}")),
+            ("auc", area, t("match.auc.chance")),
+        ]
+        for column, others in (("rank_text", different), ("rank_image", count)):
+            hits = percent(float((self.frame[column] <= 10).mean()))
+            cells.append((column, hits, t("match.among", count=f"{others:,}", chance=percent(min(1.0, 10 / others)))))
         rate = self.rate()
         if rate is None:
-            _metric(cells[4], "rate", "–", t("match.rate.none"))
+            cells.append(("rate", "–", t("match.rate.none")))
         else:
-            _metric(
-                cells[4],
-                "rate",
-                percent(rate.value),
-                t("match.rate.range", low=percent(rate.low), high=percent(rate.high)),
-            )
+            between = t("match.rate.range", low=percent(rate.low), high=percent(rate.high))
+            cells.append(("rate", percent(rate.value), between))
+        _metrics(cells, "strip")
 
     def rate(self) -> Interval | None:
         """Estimated share of wrong pairs, None without held-out scores to compare with."""
@@ -167,12 +127,15 @@ class Matching:
         st.markdown(t("match.pairs.tell"))
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="match_controls"):
             now = state.get("sort") if state.get("sort") in SORTS else SORTS[0]
+            names = {name: t(f"match.sort.{name}") for name in SORTS}
             st.selectbox(
                 t("match.sort"), SORTS, index=SORTS.index(now), key="match_sort", width=260,
-                format_func=lambda name: t(f"match.sort.{name}"), help=t("match.sort.help"),
+                format_func=names.__getitem__, help=t("match.sort.help"),
                 on_change=lambda: state.put(sort=st.session_state["match_sort"]),
             )  # fmt: skip
-            words = st.text_input(t("match.filter"), key="match_filter", placeholder=t("match.filter.example"), width=260)
+            words = st.text_input(
+                t("match.filter"), key="match_filter", placeholder=t("match.filter.example"), width=260
+            )
         if words.strip():
             found = frame["text"].str.contains(words.strip(), case=False, regex=False)
             frame = frame[found | frame["entities"].str.contains(words.strip(), case=False, regex=False)]
@@ -200,7 +163,7 @@ class Matching:
     def _select(self, ids: list[str]) -> None:
         state.select(self.spec, ids)
 
-    @st.fragment
+    @chrome.fragment
     def scores(self) -> None:
         """The two hills, and what a movable threshold keeps; redrawn alone."""
         from fusion.views import match
@@ -216,14 +179,14 @@ class Matching:
             now = best
         st.session_state["match_threshold"] = round(now, 2)
         st.slider(
-            t("match.threshold"), 0.0, 1.0, step=0.01, key="match_threshold", help=t("match.threshold.help", best=f"{best:.2f}"),
+            t("match.threshold"), 0.0, 1.0, step=0.01, key="match_threshold",
+            help=t("match.threshold.help", best=f"{best:.2f}"),
             on_change=lambda: state.put(threshold=f"{st.session_state['match_threshold']:.2f}"),
         )  # fmt: skip
         now = st.session_state["match_threshold"]
         self._kept(now)
-        grid.show(
-            self.picture(lambda: match.hills(None, true=self.true, shuffled=self.shuffled, threshold=now), "hills", now), "hills",
-        )  # fmt: skip
+        make = lambda: match.hills(None, true=self.true, shuffled=self.shuffled, threshold=now)  # noqa: E731
+        grid.show(self.picture(make, "hills", now), "hills")
         st.caption(t("match.negatives", count=f"{len(self.shuffled):,}"))
 
     def _best(self) -> float:
@@ -240,17 +203,18 @@ class Matching:
 
         precision, recall, f1 = precision_recall_f1(self.true, self.shuffled, threshold)
         dropped = int((self.true < threshold).sum())
-        cells = st.columns(4, gap="xsmall")
-        _metric(cells[0], "dropped", f"{dropped:,}", t("match.of", count=f"{len(self.true):,}"))
-        for cell, name, value in zip(cells[1:], ("precision", "recall", "f1"), (precision, recall, f1), strict=True):
-            _metric(cell, name, num(value), t(f"match.{name}.short"))
+        cells = [("dropped", f"{dropped:,}", t("match.of", count=f"{len(self.true):,}"))]
+        for name, value in (("precision", precision), ("recall", recall), ("f1", f1)):
+            cells.append((name, num(value), t(f"match.{name}.short")))
+        _metrics(cells, "kept")
 
     def partners(self) -> None:
         """Where the partner stands in the list, both ways, and what turns up in every list."""
         from fusion.views import match
         from fusion.views.speech import say
 
-        sides = ((say("text"), say("image"), "rank_text", len(self.pictures)), (say("image"), say("text"), "rank_image", len(self.frame)))
+        text, image = say("text"), say("image")
+        sides = ((text, image, "rank_text", len(self.pictures)), (image, text, "rank_image", len(self.frame)))
         for place, (one, other, column, others) in zip(st.columns(2), sides, strict=True):
             with place:
                 found = self.frame[column].to_numpy(np.int64)
@@ -288,7 +252,8 @@ class Matching:
         left, right = st.columns(2)
         with left:
             st.markdown(f"**{t('match.raw')}** {t('match.raw.tell')}")
-            grid.show(self.picture(lambda: match.reliability(np.clip(scores, 0, 1), truth), "reliability", "raw"), "reliability_raw")
+            make = lambda: match.reliability(np.clip(scores, 0, 1), truth)  # noqa: E731
+            grid.show(self.picture(make, "reliability", "raw"), "reliability_raw")
         with right:
             st.markdown(f"**{t('match.calibrated')}** {t('match.calibrated.tell')}")
             known = self.reference
@@ -309,11 +274,14 @@ def _hubness(pairs: Pairs, first: np.ndarray) -> Hubness:
     return hubness(pairs.text, pairs.image[first], k=min(10, len(first)))
 
 
-def _metric(place: DeltaGenerator, name: str, value: str, below: str) -> None:
-    place.metric(
-        t(f"match.{name}"), value, below or None, delta_color="off", delta_arrow="off", border=True, help=t(f"match.{name}.help"),
-        height="stretch",
-    )  # fmt: skip
+def _metrics(cells: Sequence[tuple[str, str, str]], key: str) -> None:
+    """Numbers in one card that breaks into rows where the page is narrow: name, value and the line below."""
+    with st.container(border=True, horizontal=True, gap="small", key=f"card_verdict_{key}"):
+        for name, value, below in cells:
+            st.metric(
+                t(f"match.{name}"), value, below or None, delta_color="off", delta_arrow="off", width=CELL,
+                help=t(f"match.{name}.help"),
+            )  # fmt: skip
 
 
 def _reference(checkpoint: Checkpoint) -> Reference | None:

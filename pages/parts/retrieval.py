@@ -14,18 +14,19 @@ from pages.parts import cache, chrome, state, table
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
-    from pages.parts.matching import Pairs
+    from pages.parts.pairs import Pairs
 
 TOP = 10
 WAYS = ("text", "image")
 
 
-@st.fragment
+@chrome.fragment
 def show(checkpoint: Checkpoint, dataset: DataSet, pairs: Pairs) -> None:
     """What to ask with, and the ten that come closest; redrawn alone."""
+    names = {name: t(f"match.ask.{name}") for name in WAYS}
     way = st.segmented_control(
         t("match.ask"), WAYS, key="ask_way", default=None if "ask_way" in st.session_state else "text", required=True,
-        format_func=lambda name: t(f"match.ask.{name}"),
+        format_func=names.__getitem__,
     )  # fmt: skip
     sample = _sentence(pairs) if way == "text" else _picture(pairs, dataset)
     if sample is None:
@@ -101,17 +102,16 @@ def _answer(checkpoint: Checkpoint, dataset: DataSet, pairs: Pairs, sample: Samp
         raise FusionError(t("match.ask.width"))
     index, score = top_k(found[way], keys, min(TOP, len(rows)))
     part = pairs.frame.iloc[rows[index]].assign(score=score.astype(np.float32))
-    st.markdown(
-        t(f"match.answer.{way}", count=f"{len(rows):,}", best=num(float(score[0])), last=num(float(score[-1]))) + _own(pairs, sample, rows, index)
-    )
+    between = {"best": num(float(score[0])), "last": num(float(score[-1]))}
+    st.markdown(t(f"match.answer.{way}", count=f"{len(rows):,}", **between) + _own(pairs, sample, rows, index))
     table.show(dataset, part, ("score",), f"answer_{way}")
     st.caption(t("match.answer.hides"))
 
 
 def _own(pairs: Pairs, sample: Sample, rows: np.ndarray, index: np.ndarray) -> str:
     """Where the partner of a sentence of the data set stands, "" when the sentence is not one of its own."""
-    same = np.flatnonzero((pairs.frame["text"] == sample.text()).to_numpy()) if sample.text().strip() else np.zeros(0, int)
-    if not len(same):
+    same = np.flatnonzero((pairs.frame["text"] == sample.text()).to_numpy())
+    if not sample.text().strip() or not len(same):
         return ""
     wanted = set(pairs.picture[same].tolist())
     place = next((i + 1 for i, row in enumerate(rows[index]) if int(pairs.picture[row]) in wanted), None)
