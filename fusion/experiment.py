@@ -233,7 +233,7 @@ def _changed(config: Config, settings: Mapping[str, str]) -> Config:
 
 
 def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say: Callable[[str], None]) -> Epoch:
-    """Train on the train split with early stopping on the validation split. -> the last epoch, with the best weights"""
+    """Train on the train split with early stopping on the validation split. -> the best epoch"""
     from fusion import jobs
 
     features, views = made.split("train"), made.views[made.rows["train"]]
@@ -244,16 +244,17 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
         f"{len(features)} training samples, {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"seed {recipe.seed}."
     )
-    last: Epoch | None = None
+    chosen, last = 0, None
     for last in fit(model, features, recipe, score(made.split("valid"), valid_group, 0), folder=folder, views=views):
         losses = "  ".join(f"{k} {v:.3f}" for k, v in last.losses.items())
         scores = "  ".join(f"{k} {v:.3f}" for k, v in last.scores.items())
+        chosen = last.number if last.best else chosen
         mark = " *" if last.best else ""
         say(f"epoch {last.number}/{recipe.epochs}  {losses}  |  {scores}  {time.perf_counter() - started:.0f} s{mark}")
         jobs.report(last.number, recipe.epochs, "training")
     if last is None:
         raise FusionError("The run had ended already; train again without --resume.")
-    return last
+    return replace(last, number=chosen or last.number)
 
 
 def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference:

@@ -74,7 +74,8 @@ def save(observed: Observed, folder: Path, key: str) -> None:
         )
         meta = {"key": key, "data": observed.data, "checkpoint": observed.checkpoint, "version": VERSION}
         (aside / "meta.json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
-        aside.chmod(0o755)
+        for path in (aside, *aside.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def observe(
