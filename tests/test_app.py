@@ -214,3 +214,9 @@ def test_what_breaks_is_told_with_an_id_and_the_rest_lives(
     assert len(logged) == 1
     assert re.search(r"[0-9a-f]{6}", at.error[0].value)[0] in logged[0].getMessage()
     caplog.clear()
+
+
+def test_what_reruns_alone_speaks_the_language_of_the_page() -> None:
+    # AppTest reruns the whole page instead, and a real fragment reruns in a thread that never saw `boot`.
+    parts = [path for path in (ROOT / "pages").rglob("*.py") if path.name != "chrome.py"]
+    assert not [path.name for path in parts if "st.fragment" in path.read_text("utf-8")], "use chrome.fragment"

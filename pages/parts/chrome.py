@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,19 @@ def _language() -> str:
         return said
     locale = (st.context.locale or "en").lower()
     return next((code for code in LANGUAGES if locale.startswith(code)), "en")
+
+
+def fragment(function: Callable[..., None] | None = None, *, run_every: float | None = None) -> Callable[..., None]:
+    """`st.fragment` that speaks the visitor's language: it reruns alone, in a thread that no page has booted."""
+    if function is None:
+        return functools.partial(fragment, run_every=run_every)
+
+    @functools.wraps(function)
+    def speaking(*args: object, **choice: object) -> None:
+        use(_language())
+        function(*args, **choice)
+
+    return st.fragment(speaking, run_every=run_every)
 
 
 def path_of(page: str) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import jobs
 from fusion.words import t
-from pages.parts.chrome import guard, plain
+from pages.parts.chrome import fragment, guard, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def _start(arguments: list[str], key: str) -> None:
     jobs.start(arguments, key)
 
 
-@st.fragment(run_every=1.0)
+@fragment(run_every=1.0)
 def _running(key: str) -> None:
     now = jobs.status(key)
     if now is None or now.state != "running":
