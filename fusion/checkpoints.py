@@ -261,5 +261,6 @@ def save(
         (aside / "card.md").write_text(card, encoding="utf-8")
         if fill is not None:
             fill(aside)
-        aside.chmod(0o755)
+        for path in (aside, *aside.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
     return read(folder)
