@@ -227,7 +227,7 @@ def piece_targets(names: Steps, tags: tuple[str, ...], classes: tuple[str, ...])
         if group < 0:
             ids.append(number.get(label, number["PAD"]))
         elif group == before:
-            ids.append(number["X"])
+            ids.append(number.get("X", number["O"]))
         else:
             tag = tags[group] if group < len(tags) else "O"
             ids.append(number.get(tag, number["O"]))
