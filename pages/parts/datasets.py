@@ -10,7 +10,7 @@ from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, grid, state, work
 from pages.parts.chrome import plain
-from pages.parts.verdict import CELL
+from pages.parts.matching import CELL
 
 if TYPE_CHECKING:
     from fusion.data import DataSet

@@ -10,7 +10,6 @@ import streamlit as st
 from fusion.words import t
 from pages.parts import cache, chrome, grid, retrieval, state, table, tabs
 from pages.parts.pairs import of_split
-from pages.parts.verdict import CELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 TABS = ("pairs", "scores", "partners", "calibration", "search")
 SORTS = ("suspicion", "match", "cosine", "rank_text", "rank_image")
 COLUMNS = ("suspicion", "match", "cosine", "rank_text", "rank_image", "entities")
+CELL = 150  # pixels of one number: five in a row, two on a phone
 LEAST = 4  # pairs below which nothing is counted
 MANY = 50  # pairs sent to the map at once
 HUBS = 10
@@ -95,7 +95,7 @@ class Matching:
         ]
         for column, others in (("rank_text", different), ("rank_image", count)):
             hits = percent(float((self.frame[column] <= 10).mean()))
-            cells.append((column, hits, t("match.among", count=f"{others:,}", chance=percent(min(1.0, 10 / others)))))
+            cells.append((column, hits, t("match.chance", share=percent(min(1.0, 10 / others)))))
         rate = self.rate()
         if rate is None:
             cells.append(("rate", "–", t("match.rate.none")))
@@ -190,11 +190,11 @@ class Matching:
         st.caption(t("match.negatives", count=f"{len(self.shuffled):,}"))
 
     def _best(self) -> float:
-        """The threshold of the best F1, in steps of the slider."""
+        """The threshold that separates best (recall less false rate), in steps of the slider."""
         from fusion.metrics.matching import curves
 
         found = curves(self.true, self.shuffled, np.linspace(0, 1, 101))
-        return float(found.thresholds[int(np.argmax(found.f1))])
+        return float(found.thresholds[int(np.argmax(found.recall - found.false_rate))])
 
     def _kept(self, threshold: float) -> None:
         """Precision, recall and F1 at the threshold, and how many pairs of the set it would drop."""
