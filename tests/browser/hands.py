@@ -41,3 +41,33 @@ def lasso(page: Page, key: str, corners: Sequence[tuple[float, float]] = MIDDLE)
     page.mouse.up()
     page.wait_for_timeout(500)
     settled(page)
+
+
+def choose(page: Page, key: str, label: str) -> None:
+    """Press one button of a row of choices."""
+    widget(page, key).get_by_role("radio", name=label, exact=True).or_(
+        widget(page, key).get_by_role("button", name=label, exact=True)
+    ).first.click()
+    page.wait_for_timeout(300)
+    settled(page)
+
+
+def click_point(page: Page, key: str, curve: int, point: int) -> None:
+    """Click one point of a picture, named as Plotly names it."""
+    plot = widget(page, key).locator(".js-plotly-plot").first
+    plot.scroll_into_view_if_needed()
+    at = plot.evaluate(
+        """(plot, [curve, point]) => {
+            const trace = plot._fullData[curve], layout = plot._fullLayout, box = plot.getBoundingClientRect();
+            const x = layout[trace.xaxis.replace('x', 'xaxis')], y = layout[trace.yaxis.replace('y', 'yaxis')];
+            const place = (axis, values) => axis._offset + axis.d2p(values[point]);
+            return [box.left + place(x, plot.calcdata[curve].map(p => p.x)),
+                    box.top + place(y, plot.calcdata[curve].map(p => p.y))];
+        }""",
+        [curve, point],
+    )
+    page.mouse.move(*at)
+    page.wait_for_timeout(200)  # Plotly needs a hover before it takes a click
+    page.mouse.click(*at)
+    page.wait_for_timeout(300)
+    settled(page)
