@@ -6,11 +6,12 @@ the same one trained without pictures. Differences resample sentences that share
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.held_out import held_out
+from benchmarks.held_out import HeldOut, held_out
 from benchmarks.measuring import Row, at_least, between
 from fusion import checkpoints, evaluation
 from fusion.data import gloss
@@ -39,13 +40,18 @@ def measure(checkpoint: str) -> list[Row]:
 
 def _counts(name: str, tags: str, *, bare: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Spans right, said and there by sentence (N, 3), and which picture each sentence has (N,)."""
-    test = held_out(name, gloss.load("test", tags=tags))
+    test = _encoded(name, tags)
     pictures = test.features.image_of.numpy().copy()
     features = test.features
     if bare:
         features = replace(features, image_of=features.image_of.clone().fill_(-1))
     said = evaluation.outputs(test.model, features, pad=test.pads).tags
     return span_counts(evaluation.gold_tags(features, test.model.classes), said), pictures
+
+
+@functools.cache
+def _encoded(name: str, tags: str) -> HeldOut:
+    return held_out(name, gloss.load("test", tags=tags))
 
 
 def _f1(name: str, counts: np.ndarray, pictures: np.ndarray) -> Row:
