@@ -258,11 +258,16 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
 
 
 def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference:
-    """Scores of validation pairs, true and exchanged, their calibration, and where the training data lie."""
-    valid, group = made.split("valid"), made.group[made.rows["valid"].numpy()]
+    """Scores of validation pairs, true and exchanged, their calibration, and where the training data lie.
+
+    Flags stay out of the scores: a held-out flag can't be matched by a model that never saw it.
+    """
+    whole, group = made.split("valid"), made.group[made.rows["valid"].numpy()]
+    pictures = np.flatnonzero(group != "Flags")
+    valid, group = whole.rows(torch.from_numpy(pictures)), group[pictures]
     there = (valid.image_of >= 0).numpy()
     own = evaluation.outputs(model, valid).match
-    drawn = [evaluation.negatives(valid, seed + i) for i in range(5)]
+    drawn = [evaluation.negatives(valid, seed + i) for i in range(10)]
     wrong = np.concatenate(
         [evaluation.outputs(model, valid, rows).match[there & _differ(valid, rows)] for rows in drawn]
     )
@@ -273,9 +278,9 @@ def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference
     knots = np.stack((grid, np.asarray(fitted(grid))), 1)
     train = made.split("train")
     places = {
-        "text": reference.place(train.text_pooled.numpy(), valid.text_pooled.numpy()),
+        "text": reference.place(train.text_pooled.numpy(), whole.text_pooled.numpy()),
         "image": reference.place(train.image_pooled[train.image_of[train.image_of >= 0].unique()].numpy(),
-                                 valid.image_pooled[valid.image_of[valid.image_of >= 0].unique()].numpy()),
+                                 whole.image_pooled[whole.image_of[whole.image_of >= 0].unique()].numpy()),
     }  # fmt: skip
     return reference.Reference(own[there], wrong, same, knots, places)
 

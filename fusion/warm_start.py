@@ -21,12 +21,20 @@ from torch import Tensor, nn
 from fusion.losses import info_nce
 
 if TYPE_CHECKING:
+    from fusion.blocks.attention import CrossLayer
     from fusion.features import Features
     from fusion.models.maf import MAF
 
 SQUARE = math.sqrt(2 / math.pi)  # z erf(z / sqrt 2) = SQUARE z^2 + O(z^4)
 SCALE = 0.3  # of what the hidden units see, so that the square holds
 GAIN = 0.08  # of the sum against the rest of a position's vector
+LOOKS = (
+    0.5,
+    0.75,
+    1.0,
+    1.25,
+    1.5,
+)  # standard deviation over regions of the logits of the heads that look from the start
 IMAGE_ENERGY = 1.5  # squared length of the image's part relative to a token's own
 
 
@@ -93,9 +101,11 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
         layer.attended.bias.zero_()
         spread = size // layer.heads * math.ceil(width * layer.heads / size)  # heads that carry the aligned values
         for linear in (layer.query, layer.key):
-            linear.weight.mul_(0.3)
-            linear.weight[:spread].mul_(0.1)  # these begin with an even look at all regions
+            linear.weight.mul_(0.1)  # the heads that carry the aligned values begin with an even look at all regions
             linear.bias.zero_()
+        some = train.image_steps[:: max(1, len(train.image_steps) // 64)].float()  # (m, R, D')
+        aligned = some @ model.region_map.weight[:width].T + model.region_map.bias[:width]
+        _look(layer, tokens, aligned, read_text, text_bias, spread)
         read_image = (free.T * usual) / loud  # (K, D) of the normalised sum
         image_bias = (free.T.sum(1) * level - free.T @ mean) / loud
         read, bias = read_text * usual, text_bias + read_text.sum(1) * level
@@ -114,6 +124,24 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
         model.match.bias.zero_()
         if model.shape_map is not None:
             model.shape_map.weight.mul_(0.1)
+
+
+def _look(layer: CrossLayer, tokens: Tensor, regions: Tensor, read: Tensor, bias: Tensor, first: int) -> None:
+    """Let the other heads begin by looking at the regions that lie close to the word in the aligned space, in place.
+
+    tokens (n, D), regions (m, R, K) in aligned coordinates, read (K, D) and bias (K,) from tokens to them; first: the
+    first feature of a free head. Each group of K features compares the same coordinates, a later one more sharply.
+    """
+    width, head = len(read), layer.query.out_features // layer.heads
+    asked = (tokens[:256] @ read.T + bias)[:, :head]
+    logits = torch.einsum("nk,mrk->nmr", asked, regions[..., :head]) / math.sqrt(head)
+    usual = float(logits.std(-1).mean())
+    for group, start in enumerate(range(first, layer.query.out_features - width + 1, width)):
+        rows = slice(start, start + width)
+        sharp = LOOKS[min(group, len(LOOKS) - 1)] / usual
+        layer.query.weight[rows], layer.query.bias[rows] = sharp * read, sharp * bias
+        layer.key.weight[rows] = 0
+        layer.key.weight[rows, :width] = torch.eye(width)
 
 
 def settle(model: MAF, logits: Tensor, true: Tensor) -> None:
