@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.inference import Pipeline
+    from fusion.types import Sample
 
 VERSION = 1
 CHUNK = 512  # samples whose features are in memory at once: 65 MB of regions
@@ -112,7 +113,7 @@ def observe(
             "id": [s.id for s in dataset.samples],
             "split": [s.split for s in dataset.samples],
             "text": [s.text() for s in dataset.samples],
-            "image": [_where(s) for s in dataset.samples],
+            "image": [_where(s, dataset.root) for s in dataset.samples],
             "problem": [failed.get(s.id, "") for s in dataset.samples],
             "entities": said,
             **columns,
@@ -127,7 +128,7 @@ def observe(
 
 def _pictures(dataset: DataSet) -> np.ndarray:
     """Which samples have the same picture: a number a picture. -> (N,) int"""
-    return np.unique([_where(s) or s.id for s in dataset.samples], return_inverse=True)[1]
+    return np.unique([_where(s, dataset.root) or s.id for s in dataset.samples], return_inverse=True)[1]
 
 
 def partner_ranks(
@@ -152,9 +153,15 @@ def partner_ranks(
     return of_text, of_image
 
 
-def _where(sample) -> str:  # type: ignore[no-untyped-def]
+def _where(sample: Sample, root: Path | None) -> str:
+    """Where its picture lies below the data set's root, "" without one; a path outside is named by its hash."""
     image = sample.image()
-    return "" if image is None or image.path is None else str(image.path)
+    if image is None or image.path is None:
+        return ""
+    path = image.path.resolve()
+    if root is not None and path.is_relative_to(root.resolve()):
+        return path.relative_to(root.resolve()).as_posix()
+    return f"{digest(str(path))[:12]}/{path.name}"
 
 
 def measure(pipeline: Pipeline, features: Features, size: int = 64) -> tuple[dict[str, np.ndarray], list[str]]:
