@@ -40,7 +40,8 @@ SETTINGS = Config(
 RECIPE = Recipe(
     epochs=8, rate=2e-5, patience=3, noise=0.2, decay=0.05,
     rates=(
-        ("match.", 0.1), ("emission.", 100.0), ("crf.", 100.0), ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
+        ("cross.", 0.25), ("region_map.", 0.25), ("match.", 0.1), ("emission.", 100.0), ("crf.", 100.0),
+        ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
     ),
 )  # fmt: skip
 
