@@ -33,6 +33,7 @@ def measure(checkpoint: str) -> list[Row]:
 
     auc, near, r10 = figure("auc"), figure("auc_group"), figure("r10")
     gain = said["r10_gain_over_conse"]
+    estimates = [(rate, protocol.planted(results, rate)) for rate in (0.0, 0.1, 0.2, 0.4)]
     together = {name: said[f"{name}_all_folds"] for name in ("auc", "r10")}
     return [
         at_least(f"AUC, true against random pictures, {over}", unit="", limit=0.81, words="above .81", **auc),
@@ -44,4 +45,12 @@ def measure(checkpoint: str) -> list[Row]:
         Row("R@10 less that of ConSE, paired", gain[0], "", "interval above 0", gain[1] > 0, pairs, between(*gain[1:])),
         Row("AUC over all folds together", together["auc"][0], n=pairs, spread=between(*together["auc"][1:])),
         Row("R@10 over all folds together", together["r10"][0], n=pairs, spread=between(*together["r10"][1:])),
+        *(
+            Row(
+                f"share of wrong pairs estimated with {rate:.0%} planted, mean of {len(found)} draws of half the pairs",
+                float(found.mean()), "", "within .05", bool(abs(found.mean() - rate) <= 0.05), pairs // 2,
+                f"{np.mean(np.abs(found - rate) <= 0.05):.0%} of single estimates within .05",
+            )
+            for rate, found in estimates
+        ),
     ]  # fmt: skip

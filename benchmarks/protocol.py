@@ -26,6 +26,7 @@ from fusion.encoders.conse import Conse
 from fusion.files import atomic_file, home
 from fusion.metrics.intervals import auc_interval, bootstrap, paired_bootstrap
 from fusion.metrics.matching import auc
+from fusion.metrics.mismatch import fit_mixture, mismatch_rate
 from fusion.metrics.retrieval import ranks, recall_at
 from fusion.training import fit
 
@@ -117,6 +118,27 @@ def pooled(results: list[dict]) -> dict:
         "pairs": len(own),
         "folds": len(results),
     }
+
+
+def planted(results: list[dict], rate: float, draws: int = 20) -> np.ndarray:
+    """Estimated share of wrong pairs where a share was planted, from scores of networks that never saw the pairs.
+
+    One half of the pairs, drawn anew each time, calibrates; in the other half round(rate x n) get the score of another
+    picture. -> (draws,) estimates
+    """
+    own = np.concatenate([r["own"] for r in results])
+    wrong = np.concatenate([r["random"] for r in results], axis=1)  # (DRAWS, pairs)
+    estimates = []
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(len(own))
+        known, asked = order[: len(own) // 2], order[len(own) // 2 :]
+        scores = own[asked].copy()
+        swapped = generator.choice(len(asked), round(rate * len(asked)), replace=False)
+        scores[swapped] = wrong[0, asked[swapped]]
+        mixture = fit_mixture(own[known], wrong[:, known].ravel())
+        estimates.append(mismatch_rate(mixture, scores, seed=seed, n=50).value)
+    return np.array(estimates)
 
 
 if __name__ == "__main__":
