@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. -> exit status"""
     from fusion import commands
 
-    parser = argparse.ArgumentParser(prog="python -m fusion", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m fusion", description=(__doc__ or "").partition("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, (sentence, add, _) in commands.VERBS.items():
         add(verbs.add_parser(verb, help=sentence, description=sentence))

@@ -215,7 +215,8 @@ def observe(options: argparse.Namespace) -> int:
     frame = observed.frame
     result = {
         "data": dataset.key, "checkpoint": pipeline.checkpoint.name, "samples": len(frame),
-        "problems": int((frame["problem"] != "").sum()), "seconds": round(time.perf_counter() - started, 2),
+        "problems": sum(problem != "" for problem in frame["problem"]),
+        "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
     if options.json:
         _print(result)

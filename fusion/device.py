@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -55,9 +55,7 @@ def amp_dtype(device: torch.device) -> torch.dtype | None:
     return None
 
 
-def halving(
-    run: Callable[[Sequence[T]], list[R]], items: Sequence[T], size: int, notice: Callable[[str], None]
-) -> list[R]:
+def halving(run: Callable[[list[T]], list[R]], items: list[T], size: int, notice: Callable[[str], None]) -> list[R]:
     """Run over items in groups of `size`, halving the group each time memory runs out.
 
     Returns one result an item, in order. `notice` gets one sentence for each step down. Raises the error of torch when

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fusion import checkpoints, evaluation, reference, warm_start
-from fusion.encoders import encoder
+from fusion.encoders import image_encoder, text_encoder
 from fusion.encoders.cache import FeatureCache
 from fusion.features import Features, encode
 from fusion.files import home
@@ -28,6 +28,7 @@ from fusion.types import FusionError, Image, Sample, Text
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.models.base import FusionModel
 
 ENCODERS = {"text": "minilm+shape", "image": "efficientnet-lite0"}
 SETTINGS = Config(
@@ -71,7 +72,7 @@ def material(
         for s, image in zip(samples, second, strict=True)
         if image
     ]
-    text, image = encoder(encoders["text"]), encoder(encoders["image"])
+    text, image = text_encoder(encoders["text"]), image_encoder(encoders["image"])
     features = encode(
         [*samples, *extra], text, image, limit=limit, classes=classes, cache=FeatureCache(), progress=progress, skip={}
     )
@@ -205,8 +206,9 @@ def train(
         half=True,
     )  # fmt: skip
     saved = checkpoints.read(target)
-    held_out = make_reference(checkpoints.load(saved), made, seed)
-    figures = measure(checkpoints.load(saved), made, seed)
+    stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
+    held_out = make_reference(stored, made, seed)
+    figures = measure(stored, made, seed)
     figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.number, "mismatch": mismatch, "seed": seed}
     checkpoints.save(
         target, model, encoders=ENCODERS, data=dataset.key, metrics=figures,
@@ -258,7 +260,7 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
     return replace(last, number=chosen or last.number)
 
 
-def make_reference(model: MAF, made: Material, seed: int) -> reference.Reference:
+def make_reference(model: FusionModel, made: Material, seed: int) -> reference.Reference:
     """Scores of validation pairs, true and exchanged, their calibration, and where the training data lie.
 
     Flags stay out of the scores: a held-out flag can't be matched by a model that never saw it.
@@ -290,7 +292,7 @@ def _differ(features: Features, rows: Tensor) -> np.ndarray:
     return (features.image_of[rows] != features.image_of).numpy()
 
 
-def measure(model: MAF, made: Material, seed: int) -> dict[str, Any]:
+def measure(model: FusionModel, made: Material, seed: int) -> dict[str, Any]:
     """Held-out figures of the test split: all of it, and its parts."""
     test, group = made.split("test"), made.group[made.rows["test"].numpy()]
     figures: dict[str, Any] = {

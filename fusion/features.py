@@ -139,7 +139,7 @@ def encode(
 
 def encode_texts(text: TextEncoder, samples: Sequence[Sample], limit: int, pads: bool, trace: bool = False) -> Encoded:
     """Features of the samples' texts, cut at `limit` pieces; padded to it only for models that read padding."""
-    parts = [sample.parts.get("text") or Text("") for sample in samples]
+    parts = [part if isinstance(part := sample.parts.get("text"), Text) else Text("") for sample in samples]
     made = text.encode(parts, length=min(limit, text.max_length), trace=trace, padding="read" if pads else "zero")
     if pads:
         return made

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fusion import checkpoints, reference
 from fusion.device import best, exclusive
-from fusion.encoders import encoder
+from fusion.encoders import image_encoder, text_encoder
 from fusion.explain.ablation import drop_test, expand
 from fusion.features import encode_texts
 from fusion.files import digest
@@ -83,8 +83,8 @@ class Pipeline:
     def open(cls, checkpoint: Checkpoint) -> Pipeline:
         """Load model, encoders and reference. Raises FusionError when they don't fit together."""
         model = checkpoints.load(checkpoint)
-        text = encoder(checkpoint.encoders["text"], checkpoint.folder)
-        image = encoder(checkpoint.encoders["image"], checkpoint.folder)
+        text = text_encoder(checkpoint.encoders["text"], checkpoint.folder)
+        image = image_encoder(checkpoint.encoders["image"], checkpoint.folder)
         for modality, made in (("text", text), ("image", image)):
             expected = next(m.width for m in model.modalities if m.name == modality)
             if made.width != expected:
@@ -183,7 +183,7 @@ class Pipeline:
         output: FusionOutput,
         conditions: tuple[str, ...],
         started: float,
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:  # the fields of Observation
         cpu = to_cpu(output)
         words = first_pieces(own.steps["text"][0].group)
         spans_by_row = [

@@ -56,7 +56,7 @@ class Reference:
 
     def calibrated(self, score: np.ndarray | float) -> np.ndarray:
         """Probability that a pair is true when true and exchanged pairs are equally many. -> like score, in [0, 1]"""
-        return np.interp(score, self.knots[:, 0], self.knots[:, 1])
+        return np.asarray(np.interp(score, self.knots[:, 0], self.knots[:, 1]))
 
 
 def place(train: np.ndarray, held_out: np.ndarray) -> Place:
@@ -72,8 +72,8 @@ def place(train: np.ndarray, held_out: np.ndarray) -> Place:
 
 def save(folder: Path, reference: Reference) -> None:
     """Write reference.safetensors into a checkpoint folder."""
-    arrays = {"true": reference.true, "shuffled": reference.shuffled, "same_group": reference.same_group}
-    arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
+    scores = {"true": reference.true, "shuffled": reference.shuffled, "same_group": reference.same_group}
+    arrays: dict[str, np.ndarray] = {name: np.ascontiguousarray(value, np.float32) for name, value in scores.items()}
     arrays["knots"] = np.ascontiguousarray(reference.knots, np.float32)
     for name, fitted in reference.places.items():
         arrays[f"place.{name}.mean"] = fitted.mean

@@ -6,9 +6,10 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import fusion
+from fusion.signals import Effects
 from fusion.words import current, t
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
     trace = observation.trace
     words = trace.steps["text"][0]
     gate = trace["gate"].value[0].mean(-1).tolist()  # (T,)
-    drop = trace["drop"]
+    drop = cast(Effects, trace["drop"])
     return {
         "model": pipeline.checkpoint.model,
         "checkpoint": pipeline.checkpoint.name,

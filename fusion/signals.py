@@ -24,6 +24,7 @@ class Signal:
     """What every signal has: a name in the paper's words, a unit, and a caveat for its reader."""
 
     name: str
+    value: Tensor  # its numbers; every kind says which axes they have
     unit: str  # probability | weight | cosine | logit | none
     normalised_over: str | None = None  # the axis over which values sum to one
     caveat: str = ""  # key of assets/words: what a reader may wrongly conclude

@@ -144,7 +144,7 @@ def _epoch(model, train, recipe, optimiser, schedule, generator, pad, device, vi
                 batch.pooled[name] = value + torch.randn_like(value) * value.std() * recipe.noise
         with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             terms = model.loss(model(batch, trace=False), batch, count)
-        loss = sum(terms.values())
+        loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             names = ", ".join(f"{name} {float(value):.3g}" for name, value in terms.items())
             raise FusionError(f"The loss is no longer a number ({names}); try a lower --rate.")

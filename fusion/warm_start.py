@@ -13,15 +13,15 @@ others, four hidden units a dimension make the product, and one more such direct
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from fusion.blocks.attention import CrossLayer
 from fusion.losses import info_nce
 
 if TYPE_CHECKING:
-    from fusion.blocks.attention import CrossLayer
     from fusion.features import Features
     from fusion.models.maf import MAF
 
@@ -72,7 +72,8 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
     train: samples with pictures; views (N, V): indices of each sample's pictures, -1 for none.
     """
     size = model.config.text_width
-    layer, inner = model.cross[0], 4 * width
+    layer = cast(CrossLayer, model.cross[0])  # a ModuleList types its members as Module
+    inner = 4 * width
     assert model.config.inner_width >= inner, "the hidden layer has no room for four units a dimension"
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(train), generator=generator)[:2000]

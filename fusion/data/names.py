@@ -6,7 +6,7 @@ Built by tools/build_names.py. The splits and folds of pictures that the gloss s
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusion.files import ASSETS
 from fusion.types import Image, Sample, Text
@@ -28,6 +28,7 @@ def frame() -> pd.DataFrame:
 def load(split: str | None = None) -> list[Sample]:
     """The pairs of a split (None: all); they have no tags."""
     table = frame() if split is None else frame()[frame()["split"] == split]
+    records: list[dict[str, Any]] = table.to_dict(orient="records")  # type: ignore[assignment, call-overload]  # pandas
     return [
         Sample(
             id=row["id"],
@@ -35,5 +36,5 @@ def load(split: str | None = None) -> list[Sample]:
             parts={"text": Text(row["text"]), "image": Image(path=FOLDER / row["image"])},
             note={name: str(row[name]) for name in ("emoji", "name", "group", "subgroup", "fold", "image2")},
         )
-        for row in table.to_dict(orient="records")
+        for row in records
     ]

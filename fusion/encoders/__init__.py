@@ -19,7 +19,19 @@ from fusion.encoders.text import TextEncoder, minilm
 from fusion.files import inside
 from fusion.types import FusionError
 
-__all__ = ["ENCODERS", "Check", "Encoded", "Encoder", "ImageEncoder", "TextEncoder", "encoder", "fresh", "verify"]
+__all__ = [
+    "ENCODERS",
+    "Check",
+    "Encoded",
+    "Encoder",
+    "ImageEncoder",
+    "TextEncoder",
+    "encoder",
+    "fresh",
+    "image_encoder",
+    "text_encoder",
+    "verify",
+]
 
 Encoder = TextEncoder | ImageEncoder
 ENCODERS: dict[str, Callable[[], Encoder]] = {
@@ -36,6 +48,22 @@ def encoder(name: str, root: Path | None = None, device: torch.device | str | No
     """
     with exclusive("encoders"):  # two pages that open at once load it once
         return _shared(name, root, best()[0] if device is None else torch.device(device))
+
+
+def text_encoder(name: str, root: Path | None = None) -> TextEncoder:
+    """`encoder` where a text encoder is needed. Raises FusionError when the name is that of an image encoder."""
+    made = encoder(name, root)
+    if not isinstance(made, TextEncoder):
+        raise FusionError(f'"{name}" encodes images; name a text encoder, such as minilm.')
+    return made
+
+
+def image_encoder(name: str, root: Path | None = None) -> ImageEncoder:
+    """`encoder` where an image encoder is needed. Raises FusionError when the name is that of a text encoder."""
+    made = encoder(name, root)
+    if not isinstance(made, ImageEncoder):
+        raise FusionError(f'"{name}" encodes texts; name an image encoder, such as efficientnet-lite0.')
+    return made
 
 
 def fresh(name: str, root: Path | None = None, device: torch.device | str | None = None) -> Encoder:

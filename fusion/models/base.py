@@ -50,6 +50,7 @@ class FusionModel(nn.Module):
 
     card: ClassVar[Card]
     Config: ClassVar[type[Any]]  # its frozen dataclass of settings, each system's own
+    config: Any  # an instance of it
     task: Task
     modalities: tuple[Modality, ...]
     classes: tuple[str, ...]
