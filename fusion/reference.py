@@ -25,15 +25,22 @@ FAR = 0.99  # share of held-out items nearer than the threshold
 
 @dataclass(frozen=True)
 class Place:
-    """The training data of one modality's pooled features: whitened principal axes, and how far is far."""
+    """The training data of one modality's pooled features: their principal axes, and how far off them is far."""
 
     mean: np.ndarray  # (D,)
-    axes: np.ndarray  # (D, AXES), scaled so that training data have unit variance along each
-    threshold: float  # root mean square distance along the axes and off them
+    axes: np.ndarray  # (D, AXES), orthogonal, scaled so that training data have unit variance along each
+    threshold: float  # of `distance`
 
     def distance(self, pooled: np.ndarray) -> np.ndarray:
-        """Root mean square of the whitened coordinates; 1 is usual. (B, D) -> (B,)"""
-        return np.sqrt(np.mean(((pooled - self.mean) @ self.axes) ** 2, axis=-1))
+        """Share of the distance from the mean that the principal axes don't hold, in [0, 1]. (B, D) -> (B,)
+
+        What is unlike the training data differs in directions in which those don't vary: photographs lie no further out
+        along the axes of drawn pictures than other drawings, and far off them.
+        """
+        centred = pooled - self.mean
+        unit = self.axes / np.linalg.norm(self.axes, axis=0)
+        off = centred - (centred @ unit) @ unit.T
+        return np.linalg.norm(off, axis=-1) / np.maximum(np.linalg.norm(centred, axis=-1), 1e-12)
 
     def far(self, pooled: np.ndarray) -> np.ndarray:
         """Which rows lie beyond the threshold. (B, D) -> (B,) bool"""
