@@ -112,8 +112,8 @@ def _selection_card() -> None:
         return
     with st.container(border=True, key="selection_card"):
         at = chosen.ids.index(chosen.primary) + 1
-        st.markdown(f"**{t('chrome.selected', count=len(chosen.ids))}**")
-        st.caption(t("chrome.selected.at", at=at, count=len(chosen.ids), id=plain(chosen.primary, 40)))
+        st.markdown(f"**{t('chrome.selected', count=f'{len(chosen.ids):,}')}**")
+        st.caption(t("chrome.selected.at", at=f"{at:,}", count=f"{len(chosen.ids):,}", id=plain(chosen.primary, 40)))
         with st.container(horizontal=True, gap="small"):
             st.button(t("chrome.previous"), key="selection_back", on_click=_step, args=(-1,), disabled=at < 0)
             st.button(t("chrome.next"), key="selection_on", on_click=_step, args=(1,))

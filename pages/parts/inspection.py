@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import cache, chrome, grid, state, tabs
+from pages.parts import attending, cache, chrome, grid, tabs
 from pages.parts.inspected import Inspected
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.inference import Observation
-    from fusion.signals import Attention
     from fusion.types import Sample
-
-STATISTICS = ("top", "entropy", "real")
-MEAN = -1  # stands for the mean of all heads in the box
 
 
 def run(checkpoint: Checkpoint, sample: Sample) -> Observation:
@@ -56,7 +50,7 @@ def overview(on: Inspected) -> None:
 
     first_look(on)
     for signal in on.trace.of(Gate):
-        grid.show(on.picture(gate.steps, signal), f"{signal.name}_overview", on_pick=_pick_word)
+        grid.show(on.picture(gate.steps, signal), f"{signal.name}_overview", on_pick=attending.pick_word)
     effects(on, "overview")
 
 
@@ -107,102 +101,6 @@ def effects(on: Inspected, place: str) -> None:
         grid.show(on.picture(strips.drop, signal), f"{signal.name}_{place}")
 
 
-@chrome.fragment
-def attention(on: Inspected) -> None:
-    """The map of heads, and what the chosen head does: over the picture, over the words, all at once."""
-    from fusion.views import attention, heads
-
-    signals = on.attentions()
-    if not signals:
-        on.lacks("Attention")
-        return
-    signal, head, word = on.chosen()
-    assert signal is not None, "there is one when there are any"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        _head_boxes(on, signals, signal, head)
-    name = st.session_state.get("statistic", "top")
-    chosen = (signal.name, head)
-    grid.show(on.picture(heads.heads, signal, name=name, chosen=chosen), "heads", on_pick=_pick_head)
-    on.words("words_attention")
-    region = st.session_state.get("region")
-    left, right = st.columns(2)
-    choice = {"word": word, "head": head}
-    if signal.keys == "image":
-        make = on.picture(
-            attention.regions,
-            signal,
-            **choice,
-            picture=on.shown(),
-            fit=on.fit(),
-            chosen=region,
-            shared=st.session_state.get("shared", False),
-            opacity=st.session_state.get("opacity", 100) / 100,
-        )
-        with left:
-            grid.show(make, "regions", on_pick=_pick_region)
-            st.slider(t("inspect.opacity"), 20, 100, 100, 5, key="opacity", format="%d%%")
-            st.toggle(t("inspect.shared"), key="shared")
-        with right:
-            grid.show(on.picture(attention.words, signal, **choice, region=region), "words", on_pick=_pick_word)
-            _region_box(on, signal, region)
-    else:
-        grid.show(on.picture(attention.words, signal, **choice, region=word), "words", on_pick=_pick_word)
-    grid.show(on.picture(attention.matrix, signal, **choice), "matrix")
-
-
-def _head_boxes(on: Inspected, signals: tuple[Attention, ...], signal: Attention, head: int | None) -> None:
-    """The same choice as a click on the map, for the keyboard."""
-    from fusion.views.speech import say
-
-    names = [s.name for s in signals]
-    st.session_state["layer_box"], st.session_state["head_box"] = signal.name, MEAN if head is None else head
-    st.selectbox(
-        t("inspect.layer"),
-        names,
-        format_func=say,
-        key="layer_box",
-        on_change=lambda: state.put(layer=_kept("layer_box"), head=None),
-    )
-    st.selectbox(
-        t("inspect.head"),
-        [MEAN, *range(signal.value.shape[1])],
-        key="head_box",
-        on_change=lambda: state.put(head=None if _kept("head_box") == MEAN else _kept("head_box")),
-        format_func=lambda h: t("views.head.mean") if h == MEAN else t("views.head.one", head=h + 1),
-    )
-    st.selectbox(
-        t("inspect.statistic"),
-        STATISTICS,
-        key="statistic",
-        format_func=lambda s: t(f"views.heads.statistic.{s}"),
-    )
-
-
-def _region_box(on: Inspected, signal: Attention, region: int | None) -> None:
-    steps = next(iter(on.trace.steps.get(signal.keys, ())), None)
-    count = signal.value.shape[-1]
-    side = round(count**0.5)
-    names = [t("views.region", row=i // side + 1, column=i % side + 1) for i in range(count)]
-    if steps is None or side * side != count:
-        return
-    st.session_state["region_box"] = region
-    st.selectbox(
-        t("inspect.region"),
-        range(count),
-        format_func=names.__getitem__,
-        key="region_box",
-        index=None,
-        placeholder=t("inspect.region.most"),
-        on_change=lambda: _pick_region(_kept("region_box")),
-    )
-
-
-def _pick_head(mark: Hashable) -> None:
-    if isinstance(mark, tuple):
-        name, head = mark
-        state.put(layer=name, head=head)
-
-
 def gate(on: Inspected) -> None:
     """How far each word opens the gate, which features open, and what the words become."""
     from fusion.signals import Gate, Norms
@@ -212,7 +110,7 @@ def gate(on: Inspected) -> None:
     if not signals:
         on.lacks("Gate")
     for signal in signals:
-        grid.show(on.picture(gate.steps, signal, word=on.word()), f"{signal.name}_steps", on_pick=_pick_word)
+        grid.show(on.picture(gate.steps, signal, word=on.word()), f"{signal.name}_steps", on_pick=attending.pick_word)
         own = st.toggle(t("inspect.own_range"), key=f"own_{signal.name}")
         grid.show(on.picture(gate.blocks, signal, word=on.word(), own=own), f"{signal.name}_blocks")
     for signal in on.trace.of(Norms):
@@ -291,18 +189,5 @@ def drop(on: Inspected) -> None:
     st.caption(t("inspect.badge_rule"))
 
 
-def _kept(key: str) -> str | int | None:
-    return st.session_state.get(key)
-
-
-def _pick_region(mark: Hashable) -> None:
-    st.session_state["region"] = mark
-
-
-def _pick_word(mark: Hashable) -> None:
-    if isinstance(mark, int):
-        state.put(token=mark)
-
-
 # In reading order: first the whole, then what happened inside, then what changes.
-TABS = {"overview": overview, "attention": attention, "gate": gate, "tags": tag, "space": space, "drop": drop}
+TABS = {"overview": overview, "attention": attending.show, "gate": gate, "tags": tag, "space": space, "drop": drop}

@@ -59,11 +59,11 @@ def _controls() -> tuple[str, bool, str, int]:
             on_change=lambda: state.put(method=st.session_state["map_method"]),
             help=t("map.method.help"),
         )
-        colour = state.get("colour", "modality")
+        colour = state.get("colour", COLOURS[0])
+        st.session_state["map_colour"] = colour if colour in COLOURS else COLOURS[0]  # its label follows the language
         st.selectbox(
             t("map.colour"),
             COLOURS,
-            index=COLOURS.index(colour) if colour in COLOURS else 0,
             key="map_colour",
             width=190,
             format_func=lambda c: t(f"map.colour.{c}"),

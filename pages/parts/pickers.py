@@ -50,6 +50,9 @@ def from_address(dataset: DataSet | None) -> str:
 def _take(sample: Sample, kind: str, text: str = "") -> None:
     """A whole sample on the desk, its text changed where the address says so."""
     text = text or sample.text()
+    here = state.desk().sample
+    if here is not None and here.text() != text:
+        state.put(token=None)  # the word with that number is another one now
     state.lay(Desk(sample=sample, kind=kind, picture=sample.image(), text=text))
     st.session_state["sentence"] = text
     st.session_state["source"] = {"data": "data", "gallery": "gallery"}.get(kind, "drop")
@@ -197,7 +200,7 @@ def _from_data(dataset: DataSet) -> None:
         args=(dataset,),
         placeholder=dataset.samples[0].id,
     )
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall", key="rows"):
         st.button(t("chrome.previous"), key="row_back", on_click=_row, args=(dataset, -1), shortcut="Alt+ArrowLeft")
         st.button(t("chrome.next"), key="row_on", on_click=_row, args=(dataset, 1), shortcut="Alt+ArrowRight")
     if problem := st.session_state.pop("id_problem", ""):
@@ -245,7 +248,7 @@ def _on_the_desk() -> None:
                     t("inspect.credit", credit=plain(note.get("credit", "")), licence=plain(note.get("licence", "")))
                 )
             elif desk.name:
-                st.caption(plain(desk.name, 60))
+                st.caption(f"{plain(desk.name, 60)}  \n{t('inspect.no_link')}")
             elif desk.kind == "data" and desk.sample is not None:
                 st.caption(t("inspect.row", id=plain(desk.sample.id, 60)))
             st.button(t("inspect.remove"), key="remove_picture", type="tertiary", on_click=_remove)

@@ -64,7 +64,8 @@ def read_address(page: str) -> None:
     names = (*CARRIED, *OWN.get(page, ()))
     said = {name: str(st.query_params[name])[:1000] for name in names if name in st.query_params}
     if page == "inspect" and ("id" in said or "story" in said):  # a link names one sample, not that and the last one
-        for name in ("id", "story", "text"):
+        other = (said.get("id"), said.get("story")) != (view.get("id"), view.get("story"))
+        for name in ("id", "story", "text", "token") if other else ("id", "story", "text"):
             view.pop(name, None)
     view.update(said)
     st.session_state["page"] = page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import cache, chrome
+from pages.parts import cache, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def welcome() -> None:
         from fusion.data import gallery
 
         for column, story in zip(st.columns(3), gallery.stories(), strict=False):
-            image = story.sample().image()
-            with column:
+            title, image = story.title[current()], story.sample().image()
+            with column, st.container(border=True, height="stretch", key=f"story_{story.id}"):
                 if image is not None:
-                    st.image(cache.shown(image), width="stretch", alt=t("home.story.alt", title=story.title[current()]))
-                chrome.link("inspect", f"**{plain(story.title[current()])}**", story=story.id)
+                    st.image(cache.shown(image), width="stretch", alt=t("home.story.alt", title=title))
+                st.markdown(f"**{plain(title)}**")
+                st.button(t("home.story.open"), key=f"open_{story.id}", on_click=state.put, kwargs={"story": story.id})
 
 
 def strip(seen: Observation) -> None:
