@@ -313,7 +313,7 @@ def evaluate(checkpoint: Checkpoint, data: str, split: str, mismatch: float, see
     from fusion.metrics.mismatch import fit_mixture, mismatch_rate
 
     dataset = open_data(data)
-    if any(s.split == split for s in dataset.samples):
+    if any(s.split for s in dataset.samples):
         dataset = dataset.split(split)
     planted = None
     if mismatch:

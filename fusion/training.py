@@ -146,7 +146,7 @@ def _epoch(model, train, recipe, optimiser, schedule, generator, pad, device, vi
             terms = model.loss(model(batch, trace=False), batch, count)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            names = ", ".join(f"{name} {float(value):.3g}" for name, value in terms.items())
+            names = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
             raise FusionError(f"The loss is no longer a number ({names}); try a lower --rate.")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
