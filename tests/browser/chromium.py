@@ -72,7 +72,7 @@ class Watch:
         self.errors.append(f"{message.text} ({where})")
 
 
-def settled(page: Page, seconds: float = 60) -> None:
+def settled(page: Page, seconds: float = 180) -> None:
     """Wait until the script has run, nothing says that it is loading, and every picture is drawn."""
     page.wait_for_function(
         """() => {

@@ -40,7 +40,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(seconds: float = 60, **environment: str) -> Iterator[Server]:
+def serve(seconds: float = 120, **environment: str) -> Iterator[Server]:
     """A fresh server, ended with all its children when the block ends.
 
     Raises AssertionError with its log when it is not healthy in time.

@@ -27,7 +27,7 @@ def alternative(page: Page, key: str) -> str:
 def inspected(page: Page, server: Server, tab: str = "overview", waited: str = "drop_overview") -> None:
     """Open Inspect with a ready sample on it and wait for the last picture of a tab."""
     page.goto(f"{server.url}/inspect?story=fits&tab={tab}")
-    widget(page, waited).locator(".main-svg").first.wait_for(timeout=60_000)
+    widget(page, waited).locator(".main-svg").first.wait_for()
     settled(page)
 
 
@@ -43,7 +43,7 @@ def test_a_dropped_image_and_a_typed_sentence_show_heat_map_gates_and_score(
     widget(page, "sentence").locator("textarea").fill(SENTENCE)
     widget(page, "run").locator("button").click()
     for key in ("regions_overview", "hills_overview", "gate_overview", "drop_overview"):
-        widget(page, key).locator(".main-svg").first.wait_for(timeout=60_000)
+        widget(page, key).locator(".main-svg").first.wait_for()
         assert re.search(r"\d", alternative(page, key)), f"the alternative of {key} holds no number"
     score = widget(page, "card_verdict").inner_text()
     assert re.search(r"0\.\d+|\d+ %", score), score
@@ -52,16 +52,13 @@ def test_a_dropped_image_and_a_typed_sentence_show_heat_map_gates_and_score(
 
 def test_a_square_of_the_head_map_chooses_that_head(server: Server, page: Page) -> None:
     inspected(page, server, "attention", "matrix")
-    before = alternative(page, "regions")
-    click_point(page, "heads", curve=0, point=5)
-    page.wait_for_url(re.compile(r"[?&]head=\d+"))
+    before = alternative(page, "words")
+    click_point(page, "heads", curve=0, point=5)  # first layer, sixth head
+    page.wait_for_url(re.compile(r"[?&]layer=text_attention_1&head=5"))
     settled(page)
-    head = int(re.search(r"[?&]head=(\d+)", page.url)[1])  # type: ignore[index]
-    said = EN["views.head.one"].format(head=head + 1)
-    assert (
-        said in widget(page, "head_box").inner_text() or said in widget(page, "head_box").locator("input").input_value()
-    )
-    assert alternative(page, "regions") != before
+    box = widget(page, "head_box")
+    assert EN["views.head.one"].format(head=6) in [box.inner_text(), box.locator("input").input_value()]
+    assert alternative(page, "words") != before
 
 
 def test_a_word_turns_the_attention_to_it(server: Server, page: Page) -> None:
@@ -82,21 +79,21 @@ def test_a_word_turns_the_attention_to_it(server: Server, page: Page) -> None:
 def test_a_lasso_on_the_map_leads_to_inspect(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/map?data=gloss")
     chart = page.locator('[class*="st-key-map_pca"] .js-plotly-plot').first
-    chart.wait_for(timeout=90_000)
+    chart.wait_for()
     settled(page)
     key = page.locator('[class*="st-key-map_pca"]').first.evaluate(
         "element => [...element.classList].find(name => name.startsWith('st-key-')).slice(7)"
     )
     lasso(page, key)
     card = widget(page, "selection_card")
-    card.wait_for(timeout=30_000)
+    card.wait_for()
     said = re.search(r"\d[\d,]*", card.inner_text())
     assert said
     assert int(said[0].replace(",", "")) > 10
     chosen = card.locator("small, [data-testid=stCaptionContainer]").first.inner_text().split(":")[-1].strip()
     widget(page, "selection_open").locator("button").click()
     page.wait_for_url(re.compile(r"/inspect"))
-    widget(page, "gate_overview").wait_for(timeout=60_000)
+    widget(page, "gate_overview").wait_for()
     settled(page)
     assert f"id={chosen}" in page.url
     assert page.locator("h1").first.inner_text().strip() == EN["inspect.title"]
@@ -119,14 +116,14 @@ def test_the_language_changes_everything_and_loses_nothing(server: Server, page:
 def test_numbers_of_a_picture_are_shown_and_saved(server: Server, page: Page, tmp_path: Path) -> None:
     inspected(page, server)
     with page.expect_download() as waiting:
-        widget(page, "csv_gate_overview").locator("button").click()
+        widget(page, "csv_gate_overview").locator("button").first.click()
     saved = tmp_path / "gate.csv"
     waiting.value.save_as(saved)
     lines = saved.read_text("utf-8-sig").splitlines()
     assert len(lines) > 3
     assert any(re.search(r"\d\.\d", line) for line in lines[1:])
     widget(page, "table_gate_overview").locator("label").first.click()
-    widget(page, "frame_gate_overview").wait_for(timeout=15_000)
+    widget(page, "frame_gate_overview").wait_for()
 
 
 def test_a_file_that_is_no_picture_is_a_sentence(server: Server, page: Page, tmp_path: Path) -> None:
@@ -137,7 +134,7 @@ def test_a_file_that_is_no_picture_is_a_sentence(server: Server, page: Page, tmp
     wrong.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
     drop(page, "drop_image", wrong)
     alert = page.locator('[data-testid="stAlert"]').first
-    alert.wait_for(timeout=30_000)
+    alert.wait_for()
     assert "PDF" in alert.inner_text()
     assert "Traceback" not in page.locator("body").inner_text()
 
