@@ -34,7 +34,8 @@ def measure(checkpoint: str) -> list[Row]:
     return [
         *_rates("whole test split", test, fit_mixture(known.true, known.shuffled)),
         *_rates("drawn pictures", drawn, fit_mixture(own, wrong)),
-        *calibration(test),
+        *calibration("whole test split", test),
+        *calibration("drawn pictures", drawn),
     ]
 
 
@@ -81,19 +82,17 @@ def _scores(found: HeldOut) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(true), np.concatenate(wrong)
 
 
-def calibration(test: HeldOut) -> list[Row]:
+def calibration(name: str, test: HeldOut) -> list[Row]:
     """ECE of the score and of the calibrated probability at equal odds, and the reliability curve of the latter."""
-    known = test.compared()
     true, wrong = _scores(test)
     scores, truth = np.concatenate((true, wrong)), np.repeat([True, False], [len(true), len(wrong)])
-    calibrated = np.clip(known.calibrated(scores), 0, 1)
-    curve = reliability(calibrated, truth)
+    curve = reliability(np.clip(test.compared().calibrated(scores), 0, 1), truth)
     raw = reliability(np.clip(scores, 0, 1), truth)
-    said = [
-        Row("ECE of the score as it is, equal odds, 10 bins of equal mass", raw.ece, n=len(scores)),
-        Row("ECE of the calibrated probability", curve.ece, n=len(scores)),
-    ]
-    return said + [
-        Row(f"share of true pairs where {promised:.2f} was promised", float(observed), n=int(count))
-        for promised, observed, count in zip(curve.promised, curve.observed, curve.counts, strict=True)
+    return [
+        Row(f"{name}: ECE of the score as it is, equal odds, 10 bins of equal mass", raw.ece, n=len(scores)),
+        Row(f"{name}: ECE of the calibrated probability", curve.ece, n=len(scores)),
+        *(
+            Row(f"{name}: share of true pairs where {promised:.2f} was promised", float(observed), n=int(count))
+            for promised, observed, count in zip(curve.promised, curve.observed, curve.counts, strict=True)
+        ),
     ]
