@@ -1,6 +1,6 @@
 """Five folds over the pictures' definitions: networks trained without a fold, measured on it, beside untrained ConSE.
 
-Training takes hours and is done by `python benchmarks/protocol.py`; this reads the scores that it kept. Intervals
+Training takes hours and is done by `python -m benchmarks.protocol`; this reads the scores that it kept. Intervals
 resample pairs. No epoch was chosen on a test fold.
 """
 
@@ -21,7 +21,7 @@ def measure(checkpoint: str) -> list[Row]:
     """Figures of the kept folds. The checkpoint is not used. Raises FusionError when no fold was kept."""
     paths = sorted((home() / "protocol").glob("*-*.npz"))
     if not paths:
-        raise FusionError("No fold was kept; run python benchmarks/protocol.py first.")
+        raise FusionError("No fold was kept; run python -m benchmarks.protocol first.")
     results: list[dict[str, Any]] = [dict(np.load(path)) for path in paths]
     said = json.loads(json.dumps(protocol.pooled(results)))
     means, pairs = said["mean_and_sd_over_folds"], said["pairs"]
