@@ -41,19 +41,17 @@ with chrome.guard("home.here"):
     from fusion import device
 
     found = cache.checkpoints()
-    left, middle, right = st.columns(3)
     told = device.describe()
-    left.metric(t("home.device"), told.get("name", told["device"].upper()), border=True, help=t("home.device.help"))
-    left.caption(t("home.device.why", threads=told["threads"]) if "name" not in told else t("home.device.gpu"))
-    middle.metric(t("home.checkpoints"), len(found), border=True)
-    with middle:
-        if found:
-            st.caption(", ".join(chrome.plain(one.name, 40) for one in found[:6]))
-        else:
-            st.caption(t("empty.ckpt.why"))
+    left, middle, right = st.columns(3)
+    with left, st.container(border=True, height="stretch", key="card_device"):
+        st.metric(t("home.device"), told.get("name", told["device"].upper()), help=t("home.device.help"))
+        st.caption(t("home.device.gpu") if "name" in told else t("home.device.why", threads=told["threads"]))
+    with middle, st.container(border=True, height="stretch", key="card_found"):
+        st.metric(t("home.checkpoints"), len(found))
+        st.caption(", ".join(chrome.plain(one.name, 40) for one in found[:6]) if found else t("empty.ckpt.why"))
         chrome.link("checkpoints", t("home.checkpoints.link"))
-    right.metric(t("home.data"), t("home.data.pairs", count=f"{len(cache.data('gloss')):,}"), border=True)
-    with right:
+    with right, st.container(border=True, height="stretch", key="card_data"):
+        st.metric(t("home.data"), t("home.data.pairs", count=f"{len(cache.data('gloss')):,}"))
         st.caption(t("home.data.tell"))
         chrome.link("checkpoints", t("home.data.link"), tab="data")
     if found:

@@ -29,10 +29,19 @@ THUMB = 72
 
 
 def checkpoints() -> list[Checkpoint]:
-    """Every checkpoint that can be read, each object kept while its files stay as they are."""
+    """Every checkpoint that can be read, looked through again only when a folder of theirs has changed."""
     from fusion import checkpoints as library
 
-    return [_kept(str(found.folder), _stamp(found), found) for found in library.listed()]
+    found = [path for root in library.roots() if root.is_dir() for path in root.glob("*/config.json")]
+    times = ((str(path), path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) for path in found)
+    return list(_listed(tuple(times)))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _listed(folders: tuple[tuple[str, int, int], ...]) -> list[Checkpoint]:
+    from fusion import checkpoints as library
+
+    return [_kept(str(one.folder), _stamp(one), one) for one in library.listed()]
 
 
 def checkpoint(name: str) -> Checkpoint:

@@ -144,11 +144,12 @@ def _gallery() -> None:
     names = gallery.captions()
     photographs = cache.data("gallery")
     firsts = {key: photographs.get(f"{key}-{gallery.FITS}") for key in names}
-    faces = (
-        f".st-key-photo_{key} button{{background-image:url({cache.thumbnail(one.image(), 120)})!important}}"
-        for key, one in firsts.items()
-    )
-    st.html(f"<style>{''.join(faces)}</style>")
+
+    def faces() -> str:
+        rule = ".st-key-photo_{} button{{background-image:url({})!important}}"
+        return "".join(rule.format(key, cache.thumbnail(one.image(), 120)) for key, one in firsts.items())
+
+    st.html(f"<style>{cache.made(faces, 'faces')}</style>")
     desk = state.desk()
     here = desk.sample.note["photograph"] if desk.kind == "gallery" and desk.sample is not None else ""
     with st.container(key="photographs", gap="xsmall"):
