@@ -123,7 +123,7 @@ def test_numbers_of_a_picture_are_shown_and_saved(server: Server, page: Page, tm
     assert len(lines) > 3
     assert any(re.search(r"\d\.\d", line) for line in lines[1:])
     widget(page, "table_gate_overview").locator("label").first.click()
-    widget(page, "frame_gate_overview").wait_for()
+    widget(page, "card_gate_overview").locator('[data-testid="stDataFrame"]').wait_for()
 
 
 def test_a_file_that_is_no_picture_is_a_sentence(server: Server, page: Page, tmp_path: Path) -> None:
