@@ -1,4 +1,4 @@
-"""The server talks to pages of this machine only, under its own two names (`allowedHosts` of .streamlit/config.toml)."""
+"""The server talks to pages of this machine only, under its own two names (`allowedHosts` in the settings)."""
 
 from __future__ import annotations
 
