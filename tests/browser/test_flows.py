@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from fusion.words import catalogue
 from tests.browser.chromium import settled
@@ -44,7 +44,10 @@ def test_a_dropped_image_and_a_typed_sentence_show_heat_map_gates_and_score(
     widget(page, "run").locator("button").click()
     for key in ("regions_overview", "hills_overview", "gate_overview", "drop_overview"):
         widget(page, key).locator(".main-svg").first.wait_for()
-        assert re.search(r"\d", alternative(page, key)), f"the alternative of {key} holds no number"
+        # the image alone has been drawn before; what counts is the picture of both
+        expect(widget(page, key).locator('[role="figure"]').first).to_have_attribute(
+            "aria-label", re.compile(r"\d"), timeout=60_000
+        )
     score = widget(page, "card_verdict").inner_text()
     assert re.search(r"0\.\d+|\d+ %", score), score
     assert "Eileen" in page.locator('[data-testid="stMain"]').inner_text()
