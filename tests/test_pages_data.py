@@ -19,7 +19,8 @@ from fusion.inference import Pipeline
 from fusion.models.maf import MAF, Config
 from fusion.observations import Observed, observe, stored
 from fusion.types import FusionError, Sample, Text
-from pages.parts import library, matching, retrieval
+from fusion.views.speech import percent
+from pages.parts import library, matching, rate, retrieval
 from pages.parts.pairs import of_split
 from pages.parts.state import Selection
 
@@ -149,7 +150,44 @@ def test_every_tab_of_match_draws(app: Open, observed: Observed, language: str) 
         at.run()
         assert not at.exception, tab
         assert not at.error, tab
-        assert len(at.get("plotly_chart")) == {"scores": 1, "partners": 2, "calibration": 2}.get(tab, 0)
+        assert len(at.get("plotly_chart")) == {"scores": 1, "partners": 2, "block": 1, "calibration": 2}.get(tab, 0)
+
+
+def test_selected_pairs_are_set_side_by_side(app: Open, observed: Observed) -> None:
+    at = app("match", split="all", tab="block")
+    chosen = ("row-9", "row-2", "row-4")
+    at.session_state["selection"] = Selection(at.session_state["view"]["data"], chosen, "row-9")
+    at.session_state["block_which"] = "selected"
+    at.session_state["table_block"] = True
+    at.run()
+    assert not at.error
+    table = next(frame.value for frame in at.dataframe if "row-9" in frame.value.columns)
+    assert table["id"].tolist() == list(chosen)
+    text, image = (observed.vectors[name][[9, 2, 4]] for name in ("text", "image"))
+    assert table[list(chosen)].to_numpy() == pytest.approx(text @ image.T, abs=2e-3)
+
+
+def test_an_estimate_that_does_not_hold_is_never_a_bare_number(app: Open, observed: Observed) -> None:
+    at = app("match", split="all")  # random weights: shuffled pairs are nothing like those of the planted reference
+    shown = next(one for one in at.metric if one.label == told("match.rate"))
+    assert " to " in shown.value
+    assert shown.delta == told("match.rate.doubted")
+    assert "is likely too high" in said(at)
+
+
+def test_an_estimate_is_doubted_by_what_is_known_to_be_wrong() -> None:
+    random = np.random.default_rng(1)
+    true, wrong = (np.clip(random.normal(middle, 0.1, 400), 0, 1).astype(np.float32) for middle in (0.6, 0.4))
+    known = reference.Reference(true, wrong, true[:0], np.asarray([(0, 0.1), (1, 0.9)], np.float32), {})
+    frame = pd.DataFrame({"match": true, "match_shuffled": wrong[::-1], "far": False})
+    assert rate.doubt(known, frame) == ""
+    assert rate.doubt(None, frame) == ""
+    found = rate.estimate(known, frame)
+    assert found is not None
+    assert rate.cell(known, found, False)[2].endswith(percent(found.high))
+    assert rate.cell(known, None, False)[1] == "–"
+    assert "shuffled pairs score otherwise" in rate.doubt(known, frame.assign(match_shuffled=wrong + 0.1))
+    assert "unlike what the model was trained on" in rate.doubt(known, frame.assign(far=np.arange(400) < 40))
 
 
 def test_pairs_are_ranked_and_filtered(app: Open, observed: Observed) -> None:
@@ -337,6 +375,6 @@ def test_a_missing_reference_leaves_the_estimate_out(folder: Path, observed: Obs
     (bare / reference.NAME).unlink()
     dataset = open_data(str(folder / "pairs.csv"))
     page = matching.Matching(checkpoints.read(bare), dataset, of_split(observed, ""), ("bare", "own", ""))
-    assert page.rate() is None
+    assert page.estimate() is None
     with pytest.raises(FusionError):
         open_data(str(tmp_path / "absent.csv"))

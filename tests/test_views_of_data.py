@@ -7,7 +7,7 @@ import pytest
 
 from fusion import words
 from fusion.signals import Match
-from fusion.views import embedding, match
+from fusion.views import block, embedding, match
 from fusion.views.speech import num
 from tests.traces import Compared, made, values
 
@@ -47,6 +47,52 @@ def test_hills_stand_without_a_sample_and_without_other_pairs():
     assert values(alone.figure, 0, "x") == pytest.approx(0.73)
     assert "0.73" in alone.alt
     assert not match.hills(None).figure.data
+
+
+def test_hills_speak_of_a_sample_and_a_threshold_only_where_they_are_drawn():
+    score, rule = (
+        words.catalogue("en")["views.hills.shows_sample"],
+        words.catalogue("en")["views.hills.shows_threshold"],
+    )
+    bare = match.hills(None, true=Compared.true, shuffled=Compared.shuffled)
+    assert score not in bare.shows
+    assert rule not in bare.shows
+    data = match.hills(None, true=Compared.true, shuffled=Compared.shuffled, threshold=0.5)
+    assert score not in data.shows
+    assert rule in data.shows
+    own = match.hills(TRACE.first(Match), SAMPLE, TRACE, true=Compared.true, shuffled=Compared.shuffled)
+    assert score in own.shows
+    assert rule not in own.shows
+
+
+def test_every_text_meets_every_image_and_its_own_is_framed():
+    cosines = np.asarray([[0.9, 0.1, 0.2], [0.3, -0.4, 0.5]], np.float32)
+    own = np.asarray([[True, False, False], [False, True, False]])
+    picture = block.block(
+        cosines, own, block.Side(["a", "b"], ["a red flag", "<b>a dog</b>"]),
+        block.Side(["a", "b", "c"], ["data:image/webp;base64,AAAA", "", ""]),
+    )  # fmt: skip
+    drawn = values(picture.figure, 0, "z")
+    np.testing.assert_array_equal(drawn[block.FACES :], cosines)
+    assert np.isnan(drawn[: block.FACES]).all()
+    frames = [(shape.x0 + 0.5, shape.y0 + 0.5 - block.FACES) for shape in picture.figure.layout.shapes]
+    assert frames == [(0, 0), (1, 1)]
+    assert [image.x for image in picture.figure.layout.images] == [0]
+    assert "1 of 2 texts are closest" in picture.finding  # b's own image is the farthest of the three
+    assert "0.9" in picture.alt
+    assert "0.25" in picture.alt  # mean of 0.9 and -0.4
+    assert picture.table.iloc[:, 2:].to_numpy() == pytest.approx(cosines)
+    assert "<b>" not in str(picture.figure.data[0].y)
+    assert not block.block(np.zeros((0, 0)), np.zeros((0, 0), bool), block.Side([], []), block.Side([], [])).figure.data
+
+
+def test_more_pairs_than_can_be_told_apart_are_cut_and_said():
+    many = np.eye(30, dtype=np.float32)
+    side = block.Side([str(i) for i in range(30)], ["word"] * 30)
+    picture = block.block(many, many > 0, side, side)
+    assert values(picture.figure, 0, "z").shape == (block.MOST_PAIRS + block.FACES, block.MOST_PAIRS)
+    assert len(picture.table) == 30
+    assert f"Showing {block.MOST_PAIRS} of 30" in picture.finding
 
 
 def test_reliability_is_the_mean_gap_of_equal_bins():

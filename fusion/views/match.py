@@ -103,9 +103,9 @@ def hills(
         t("views.axis.from"): edges[:-1], t("views.axis.to"): edges[1:],
         t("views.hills.true"): parts[1].astype(np.float32), t("views.hills.shuffled"): parts[0].astype(np.float32),
     })  # fmt: skip
-    return Picture(
-        key, title, sheet.figure(), alt, table, finding, t("views.hills.shows"), caveat(signal, "caveat.match_score")
-    )
+    lines = {"views.hills.shows_sample": score, "views.hills.shows_threshold": threshold}
+    shows = join(t("views.hills.shows"), *(t(line) for line, value in lines.items() if value is not None))
+    return Picture(key, title, sheet.figure(), alt, table, finding, shows, caveat(signal, "caveat.match_score"))
 
 
 def _range(unit: str, values: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, retrieval, state, table, tabs
+from pages.parts import block, cache, chrome, grid, rate, retrieval, state, table, tabs
 from pages.parts.pairs import of_split
 
 if TYPE_CHECKING:
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from fusion.metrics.intervals import Interval
     from fusion.metrics.retrieval import Hubness
     from fusion.observations import Observed
-    from fusion.reference import Reference
     from fusion.views import Picture
     from pages.parts.pairs import Pairs
 
-TABS = ("pairs", "scores", "partners", "calibration", "search")
+TABS = ("pairs", "scores", "partners", "block", "calibration", "search")
 SORTS = ("suspicion", "match", "cosine", "rank_text", "rank_image")
 COLUMNS = ("suspicion", "match", "cosine", "rank_text", "rank_image", "entities")
 CELL = 150  # pixels of one number: five in a row, two on a phone
@@ -79,7 +78,7 @@ class Matching:
         self.frame, self.pictures = pairs.frame, pairs.pictures
         self.true = self.frame["match"].to_numpy(np.float32)
         self.shuffled = self.frame["match_shuffled"].dropna().to_numpy(np.float32)
-        self.reference = _reference(checkpoint)
+        self.reference = rate.reference_of(checkpoint)
 
     def strip(self) -> None:
         """Five numbers that say whether the score can be used at all."""
@@ -96,22 +95,15 @@ class Matching:
         for column, others in (("rank_text", different), ("rank_image", count)):
             hits = percent(float((self.frame[column] <= 10).mean()))
             cells.append((column, hits, t("match.chance", share=percent(min(1.0, 10 / others)))))
-        rate = self.rate()
-        if rate is None:
-            cells.append(("rate", "–", t("match.rate.none")))
-        else:
-            between = t("match.rate.range", low=percent(rate.low), high=percent(rate.high))
-            cells.append(("rate", percent(rate.value), between))
+        doubt = rate.doubt(self.reference, self.frame)
+        cells.append(rate.cell(self.reference, self.estimate(), bool(doubt)))
         _metrics(cells, "strip")
+        if doubt:
+            st.caption(doubt)
 
-    def rate(self) -> Interval | None:
+    def estimate(self) -> Interval | None:
         """Estimated share of wrong pairs, None without held-out scores to compare with."""
-        from fusion.metrics.mismatch import fit_mixture, mismatch_rate
-
-        known = self.reference
-        if known is None or not len(known.true) or not len(known.shuffled):
-            return None
-        return cache.made(lambda: mismatch_rate(fit_mixture(known.true, known.shuffled), self.true), "rate", *self.key)
+        return cache.made(lambda: rate.estimate(self.reference, self.frame), "rate", *self.key)
 
     def picture(self, make: Callable[[], Picture], *name: Hashable) -> Callable[[], Picture]:
         """How to make a picture, once for the same pairs and choices."""
@@ -121,8 +113,6 @@ class Matching:
 
     def pairs(self) -> None:
         """All pairs, the most doubtful first, with a filter by words."""
-        from fusion.views.speech import percent
-
         frame = self.frame
         st.markdown(t("match.pairs.tell"))
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="match_controls"):
@@ -151,9 +141,6 @@ class Matching:
         chosen = state.selection()
         if chosen.ids and chosen.data == self.spec:
             chrome.link("map", t("match.on_map", count=len(chosen.ids)))
-        far = float(frame["far"].mean())
-        if far > 0.05:
-            st.caption(t("match.far", share=percent(far)))
 
     @property
     def spec(self) -> str:
@@ -221,6 +208,8 @@ class Matching:
                 way = t("match.way", one=one, other=other)
                 make = lambda found=found, others=others, way=way: match.ranks(found, others, direction=way)  # noqa: E731
                 grid.show(self.picture(make, "ranks", column), column)
+                if column == "rank_image" and len(self.pictures) < len(self.frame):
+                    st.caption(t("match.ranks.several"))
         with st.container(border=True, key="card_hubs"), chrome.guard("match.hubs"):
             st.markdown(f"##### {t('match.hubs')}")
             self._hubs()
@@ -239,6 +228,11 @@ class Matching:
         part = self.frame.iloc[first[order]].assign(lists=found.counts[order])
         table.show(self.dataset, part, ("lists",), "hubs")
         st.caption(t("match.hubs.hides"))
+
+    def block(self) -> None:
+        """Some texts against their images, all with all."""
+        chosen = state.selection()
+        block.show(self.dataset, self.among, chosen.ids if chosen.data == self.spec else (), self.key)
 
     def calibration(self) -> None:
         """What the score promises and what came, as it is and calibrated on held-out pairs."""
@@ -282,12 +276,3 @@ def _metrics(cells: Sequence[tuple[str, str, str]], key: str) -> None:
                 t(f"match.{name}"), value, below or None, delta_color="off", delta_arrow="off", width=CELL,
                 help=t(f"match.{name}.help"),
             )  # fmt: skip
-
-
-def _reference(checkpoint: Checkpoint) -> Reference | None:
-    """Held-out scores of the checkpoint, None where it has none."""
-    from fusion import reference
-
-    path = checkpoint.folder / reference.NAME
-    stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    return cache.made(lambda: reference.load(checkpoint.folder), "reference", str(checkpoint.folder), stamp)
