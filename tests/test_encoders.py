@@ -387,7 +387,7 @@ def test_class_names_fit_the_head() -> None:
 def test_every_pinned_file_is_what_it_should_be() -> None:
     rows = verify()
     assert [row.file for row in rows if not row.ok] == []
-    assert {row.encoder for row in rows} == {"minilm", "efficientnet-lite0"}
+    assert {row.encoder for row in rows} == {"minilm", "efficientnet-lite0", "use"}
 
 
 def test_absent_or_changed_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ def test_absent_or_changed_weights_are_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["nothing", "hf:", "folder:", "hf", ""])
 def test_an_unknown_name_lists_what_there_is(name: str) -> None:
-    with pytest.raises(FusionError, match="minilm, minilm\\+shape, efficientnet-lite0"):
+    with pytest.raises(FusionError, match="minilm, minilm\\+shape, use, efficientnet-lite0"):
         encoder(name)
 
 

@@ -16,6 +16,7 @@ from fusion.device import best, exclusive
 from fusion.encoders.base import Check, Encoded, verify
 from fusion.encoders.image import ImageEncoder, efficientnet_lite0
 from fusion.encoders.text import TextEncoder, minilm
+from fusion.encoders.use import use
 from fusion.files import inside
 from fusion.types import FusionError
 
@@ -37,6 +38,7 @@ Encoder = TextEncoder | ImageEncoder
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "minilm": minilm,
     "minilm+shape": functools.partial(minilm, shapes=True),
+    "use": use,
     "efficientnet-lite0": efficientnet_lite0,
 }
 

