@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import cache, chrome, state
+from pages.parts import cache, chrome, recent, state, tour
 
 chrome.boot("home")
+with chrome.guard("tour.title"):
+    tour.show()
 
 with st.container(horizontal=False, key="ways"):
     for column, (way, page, query) in zip(
@@ -19,6 +21,9 @@ with st.container(horizontal=False, key="ways"):
             st.markdown(f"##### {t(f'home.way.{way}')}")
             st.markdown(t(f"home.way.{way}.tell"))
             chrome.link(page, f"**{t(f'home.way.{way}.link')}** →", **query)
+
+with chrome.guard("home.recent"):
+    recent.show()
 
 st.header(t("home.stories"), anchor=False)
 st.markdown(t("home.stories.lead"))
@@ -56,3 +61,4 @@ with chrome.guard("home.here"):
         chrome.link("checkpoints", t("home.data.link"), tab="data")
     if found:
         cache.warm(state.get("ckpt") or found[0].name)
+tour.button()

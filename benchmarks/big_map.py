@@ -36,7 +36,7 @@ def measure(checkpoint: str) -> list[Row]:
         home = Path(folder) / "home"
         shutil.copytree(found.folder, home / "checkpoints" / found.name)
         specs = [_data(Path(folder) / f"pairs{turn}", home, found, turn) for turn in range(REPEATS + 1)]
-        with serve(FUSION_HOME=str(home)) as server, browser() as chrome:
+        with serve(FUSION_HOME=str(home), FUSION_DATA_ROOTS=folder) as server, browser() as chrome:
             _open(chrome, server, found.name, specs[0])
             seconds = [_open(chrome, server, found.name, spec) for spec in specs[1:]]
             again = [_open(chrome, server, found.name, spec) for spec in specs[1:]]

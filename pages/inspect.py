@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import chrome, pickers, state, verdict
+from pages.parts import chrome, pickers, recent, state, verdict
 from pages.parts import inspection as tabs
 
 chrome.boot("inspect")
@@ -26,4 +26,6 @@ with chrome.guard("inspect.title"):
             with chrome.guard("inspect.verdict"):
                 seen = tabs.run(checkpoint, sample)
                 verdict.strip(seen)
+                if dataset is not None:
+                    recent.note("inspect", checkpoint, dataset)
                 tabs.show(checkpoint, dataset, seen)

@@ -74,6 +74,7 @@ def observed(folder: Path) -> Observed:
 def app(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Open]:
     """Opens a page as a link would, on the table unless another data set is named. Nothing may break behind a guard."""
     monkeypatch.setattr(checkpoints, "roots", lambda: [folder / "checkpoints"])
+    monkeypatch.setenv("FUSION_DATA_ROOTS", str(folder))
 
     def opened(page: str, **query: str) -> AppTest:
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)

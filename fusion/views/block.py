@@ -45,7 +45,7 @@ def block(cosines: np.ndarray, own: np.ndarray, texts: Side, images: Side) -> Pi
     down = distinct([say("image"), *[" "] * (FACES - 1), *(clean(name, 20) for name in texts.names[:rows])])
     across = [str(i + 1) for i in range(columns)]
     faces = np.full((FACES, columns), np.nan, np.float32)
-    sheet = heat(key, len(down), longest=2, extra=18)
+    sheet = heat(key, len(down), longest=2)
     sheet.add(
         "heatmap", z=np.vstack([faces, part]), x=across, y=down, colorscale=scale(SEQUENTIAL), xgap=1, ygap=1,
         zmin=min(0.0, float(part.min())), zmax=float(part.max()), colorbar=bar(t("views.axis.cosine")),
@@ -60,7 +60,7 @@ def block(cosines: np.ndarray, own: np.ndarray, texts: Side, images: Side) -> Pi
     for row, column in np.argwhere(mine[:rows, :columns]).tolist():
         line = row + FACES
         sheet.frame((column - 0.5, column + 0.5), (line - 0.5, line + 0.5), width=2.5)
-    sheet.set(xaxis={"tickangle": 0, "title": {"text": t("views.block.image")}})
+    sheet.set(xaxis={"tickangle": 0})
     facts = _facts(values, mine, texts)
     table = pd.DataFrame(values, columns=distinct([plain(id) for id in images.ids]))
     table.insert(0, t("views.axis.id"), [plain(id) for id in texts.ids])

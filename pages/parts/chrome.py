@@ -51,6 +51,8 @@ def boot(page: str) -> None:
     chips = st.container(horizontal=True, vertical_alignment="center", key="chips")
     st.title(t(title), anchor=False)
     st.markdown(t(lead))
+    if state.lost_selection():
+        st.warning(t("error.selection"))
     _sidebar()
     with chips:
         _chips(page)
@@ -65,6 +67,11 @@ def _language() -> str:
     return next((code for code in LANGUAGES if locale.startswith(code)), "en")
 
 
+def speak() -> None:
+    """Speak the visitor's language in a part that reruns alone, in a thread that no page has booted."""
+    use(_language())
+
+
 def fragment(function: Callable[..., None] | None = None, *, run_every: float | None = None) -> Callable[..., None]:
     """`st.fragment` that speaks the visitor's language: it reruns alone, in a thread that no page has booted."""
     if function is None:
@@ -72,7 +79,7 @@ def fragment(function: Callable[..., None] | None = None, *, run_every: float | 
 
     @functools.wraps(function)
     def speaking(*args: object, **choice: object) -> None:
-        use(_language())
+        speak()
         function(*args, **choice)
 
     return st.fragment(speaking, run_every=run_every)
@@ -140,8 +147,7 @@ def _chips(page: str) -> None:
             with st.popover(f"{t('chrome.checkpoint')}: {short(name) or t('chrome.first')}", key="chip_ckpt"):
                 _pick_checkpoint()
             spec = state.get("data", "gloss")
-            said = t(f"data.{spec}") if spec in ("gloss", "gallery") else short(spec)
-            with st.popover(f"{t('chrome.data')}: {said}", key="chip_data"):
+            with st.popover(f"{t('chrome.data')}: {data_name(spec)}", key="chip_data"):
                 _pick_data()
         st.space("stretch")
         with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):
@@ -233,14 +239,24 @@ def checkpoint() -> Checkpoint | None:
         return None
 
 
+def trusted(spec: str) -> bool:
+    """Whether a link may open a data set: a bundled one, or a path that a person or the server's settings allowed."""
+    from fusion import kept
+    from fusion.data import DATASETS
+
+    return spec in DATASETS or kept.allowed(spec)
+
+
 def dataset() -> DataSet | None:
     """The data set in use; when it can't be opened, the sentence that says why and the way out."""
     spec = state.get("data", "gloss")
     try:
+        if not trusted(spec):
+            raise FusionError(t("error.data", path=spec[:300]))
         return cache.data(spec)
     except FusionError as error:
         st.error(plain(str(error), 500))
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 t("chrome.use", name=t("data.gloss")),
                 key="use_gloss",
@@ -250,6 +266,11 @@ def dataset() -> DataSet | None:
             )
             link("checkpoints", t("chrome.more.data"), tab="data")
         return None
+
+
+def data_name(spec: str) -> str:
+    """What a data set is called in a line: a bundled one by its name, another by its file."""
+    return t(f"data.{spec}") if spec in ("gloss", "gallery") else short(spec)
 
 
 @contextmanager

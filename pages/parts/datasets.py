@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion import kept
 from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, grid, state, work
@@ -40,13 +41,13 @@ def _choose() -> None:
 
     now = state.get("data", "gloss")
     opened = st.session_state.setdefault("opened_data", [])
-    if now not in DATASETS and now not in opened:
+    if now not in DATASETS and now not in opened and chrome.trusted(now):
         opened.append(now)
     options = [*DATASETS, *opened]
     names = {spec: t(f"data.{spec}") if spec in DATASETS else chrome.short(spec, 40) for spec in options}
-    st.session_state["data_choice"] = now
+    st.session_state["data_choice"] = now if now in options else None
     st.segmented_control(
-        t("checkpoints.data"), options, key="data_choice", required=True,
+        t("checkpoints.data"), options, key="data_choice", required=now in options,
         format_func=names.__getitem__,
         on_change=lambda: state.put(data=st.session_state["data_choice"]),
     )  # fmt: skip
@@ -155,6 +156,9 @@ def _open() -> None:
     """A table or folder on this machine."""
     st.markdown(f"##### {t('checkpoints.open_data')}")
     st.markdown(t("checkpoints.open_data.tell"))
+    asked = state.get("data")
+    if asked and not chrome.trusted(asked) and "open_data_path" not in st.session_state:
+        st.session_state["open_data_path"] = asked  # what a link named: opening it is a person's to decide
     with st.form("open_data", border=False):
         path = st.text_input(t("checkpoints.path"), key="open_data_path", placeholder="~/pairs.csv")
         pressed = st.form_submit_button(t("checkpoints.open.do"))
@@ -163,5 +167,6 @@ def _open() -> None:
     if not path.strip():
         raise FusionError(t("checkpoints.path.none"))
     found = cache.data(path.strip())
+    kept.allow(found.spec or path.strip())
     state.put(data=found.spec or path.strip())
     st.rerun()

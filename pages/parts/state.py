@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion import kept
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 CARRIED = ("ckpt", "data", "lang")
 OWN = {
     "inspect": ("id", "story", "text", "tab", "layer", "head", "token"),
-    "map": ("method", "colour", "tab"),
-    "match": ("split", "sort", "threshold", "tab"),
+    "map": ("sel", "method", "colour", "tab"),
+    "match": ("sel", "split", "sort", "threshold", "tab"),
     "checkpoints": ("tab",),
 }
+WHOLE = ("ckpt", "data", "id", "story", "text", "sel")  # what makes two views the same work
 LONGEST_TEXT = 400  # characters of an edited text that the address carries; proxies cut long addresses
 
 
@@ -69,7 +72,27 @@ def read_address(page: str) -> None:
             view.pop(name, None)
     view.update(said)
     st.session_state["page"] = page
+    _read_selection(said.get("sel", ""))
     _write(page)
+
+
+def _read_selection(name: str) -> None:
+    """Take the selection that a link names; `lost_selection` tells when it is not kept here."""
+    if not name or st.session_state.get("sel") == name:
+        return
+    found = kept.selection(name)
+    if found is None:
+        _view().pop("sel", None)
+        st.session_state["lost"] = True
+        return
+    data, ids = found
+    st.session_state["sel"] = name
+    st.session_state["selection"] = Selection(data, ids, ids[0] if ids else "")
+
+
+def lost_selection() -> bool:
+    """Whether a link named a selection that is not kept on this machine; asked once."""
+    return st.session_state.pop("lost", False)
 
 
 def get(name: str, default: str = "") -> str:
@@ -100,15 +123,23 @@ def carried(**more: str) -> dict[str, str]:
     return {name: view[name] for name in CARRIED if view.get(name)} | more
 
 
+def work() -> dict[str, str]:
+    """What of the address brings the same work back: checkpoint, data, sample or selection."""
+    page, view = st.session_state.get("page", ""), _view()
+    return {name: view[name] for name in WHOLE if view.get(name) and name in (*CARRIED, *OWN.get(page, ()))}
+
+
 def selection() -> Selection:
     """Samples chosen on Map or Match."""
     return st.session_state.get("selection", Selection())
 
 
 def select(data: str, ids: Sequence[str]) -> None:
-    """Choose these samples of a data set; none clears the choice."""
+    """Choose these samples of a data set, and keep the choice under a name for links; none clears it."""
     ids = tuple(dict.fromkeys(ids))
     st.session_state["selection"] = Selection(data, ids, ids[0] if ids else "")
+    st.session_state["sel"] = kept.select(data, ids) if ids else None
+    put(sel=st.session_state["sel"])
 
 
 def look_at(chosen: Selection) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from fusion import jobs
 from fusion.words import t
+from pages.parts import cache, chrome, recent
 from pages.parts.chrome import fragment, guard, plain
 
 if TYPE_CHECKING:
@@ -15,8 +16,22 @@ if TYPE_CHECKING:
 
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.observations import Observed
 
 PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
+
+
+def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
+    """What a page of a whole data set shows; None when something is missing, which is said with its way out."""
+    dataset, checkpoint = chrome.dataset(), chrome.checkpoint()
+    if dataset is None or checkpoint is None:
+        return None
+    seen = cache.observed(checkpoint, dataset)
+    if seen is None:
+        offer(checkpoint, dataset)
+        return None
+    recent.note(page, checkpoint, dataset)
+    return checkpoint, dataset, seen
 
 
 def offer(found: Checkpoint, dataset: DataSet) -> None:
