@@ -1,7 +1,8 @@
 """Data sets: the bundled ones by key, the user's own by path.
 
 A path is a table of pairs (.csv, .tsv, .parquet, .jsonl), a folder of pictures with .txt captions, or a folder of
-tweets in the IMGID format.
+tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align. A set is of pairs
+or of graphs (`DataSet.kind`); a model takes one of the two.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from fusion.data.dataset import DataSet
 from fusion.data.pictures import shorten
 from fusion.files import ASSETS, digest, file_digest
 from fusion.types import FusionError, Sample
 
-__all__ = ["DATASETS", "DataSet", "open_data"]
+__all__ = ["DATASETS", "DataSet", "bundled", "open_data", "pairs_only"]
 
 
 @cache
@@ -32,7 +34,31 @@ def _gallery() -> DataSet:
     return _bundled("gallery", "Gallery", "illustrative", gallery.load())
 
 
-DATASETS: dict[str, Callable[[], DataSet]] = {"gloss": _gloss, "gallery": _gallery}
+@cache
+def _emoji() -> DataSet:
+    from fusion.data import emoji
+
+    return emoji.load()
+
+
+DATASETS: dict[str, Callable[[], DataSet]] = {"gloss": _gloss, "gallery": _gallery, "emoji": _emoji}
+GRAPHS = frozenset(("emoji",))  # those of DATASETS that are graphs, known without reading them
+PREFIXES = ("dbp15k", "fb15k_db15k")
+
+
+def bundled(kind: Literal["pairs", "graph"] = "pairs") -> tuple[str, ...]:
+    """Keys of the bundled sets of one kind."""
+    return tuple(key for key in DATASETS if (key in GRAPHS) == (kind == "graph"))
+
+
+def pairs_only(dataset: DataSet) -> DataSet:
+    """The same data set. Raises FusionError when it is one of graphs, which models of pairs can't read."""
+    if dataset.kind != "pairs":
+        raise FusionError(
+            f'"{dataset.name}" holds two graphs to align, and this takes images with sentences; choose '
+            f"{' or '.join(bundled())}, or a system that aligns entities."
+        )
+    return dataset
 
 
 def open_data(spec: str | Path) -> DataSet:
@@ -42,6 +68,9 @@ def open_data(spec: str | Path) -> DataSet:
     """
     if str(spec) in DATASETS:
         return DATASETS[str(spec)]()
+    prefix, _, rest = str(spec).partition(":")
+    if prefix in PREFIXES:
+        return _graph(prefix, rest)
     path = _there(str(spec))
     if path.is_dir():
         from fusion.data import captions, twitter
@@ -50,6 +79,16 @@ def open_data(spec: str | Path) -> DataSet:
     from fusion.data import pairs
 
     return pairs.read(path)
+
+
+def _graph(prefix: str, path: str) -> DataSet:
+    """Two graphs in a folder. Raises FusionError when there is no such folder, or nothing in it that can be used."""
+    from fusion.data import dbp15k, fb15k_db15k
+
+    folder = _there(path)
+    if not folder.is_dir():
+        raise FusionError(f'"{shorten(folder.name)}" is a file; {prefix}: takes the folder that the files lie in.')
+    return {"dbp15k": dbp15k.read, "fb15k_db15k": fb15k_db15k.read}[prefix](folder)
 
 
 def _there(spec: str) -> Path:
@@ -64,7 +103,8 @@ def _there(spec: str) -> Path:
         pass
     raise FusionError(
         f'There is no data set "{shorten(spec, 200)}"; give {known}, or the path of a .csv, .tsv, .parquet or .jsonl '
-        "file, of a folder of pictures with .txt captions, or of a Twitter folder."
+        "file, of a folder of pictures with .txt captions, or of a Twitter folder; or dbp15k:FOLDER or "
+        "fb15k_db15k:FOLDER for two graphs."
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from fusion.data.graphs import GraphSet
 from fusion.files import digest
 from fusion.types import FusionError, Sample
 
@@ -16,7 +18,8 @@ from fusion.types import FusionError, Sample
 class DataSet:
     """Samples in their order, with ids that differ.
 
-    `key` is safe in a file name; `spec` is what `open_data` takes to open it again.
+    `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph`, a sample is an
+    entity, and the graph's row of it is the same; some of the entities are no graph, so a part of the set has none.
     """
 
     key: str
@@ -28,6 +31,15 @@ class DataSet:
     digest: str = ""  # sha256 of what it holds
     notes: tuple[str, ...] = ()  # what a reader of its figures must know of the whole set
     spec: str = ""
+    graph: GraphSet | None = None  # two knowledge graphs whose entities the samples are
+
+    def __post_init__(self) -> None:
+        assert self.graph is None or len(self.graph) == len(self.samples), "a row of the graph for each sample"
+
+    @property
+    def kind(self) -> Literal["pairs", "graph"]:
+        """What it is a set of: images with sentences, or entities of two graphs to align."""
+        return "pairs" if self.graph is None else "graph"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -66,7 +78,7 @@ class DataSet:
     def _subset(self, rows: range | list[int], how: str) -> DataSet:
         samples = tuple(self.samples[row] for row in rows)
         key = f"{self.key}-{how.replace(' ', '-')}"
-        return replace(self, key=key, samples=samples, digest=digest(self.digest, how))
+        return replace(self, key=key, samples=samples, digest=digest(self.digest, how), graph=None)
 
 
 def _examples(samples: tuple[Sample, ...]) -> str:

@@ -190,10 +190,11 @@ def _pick_checkpoint() -> None:
 
 
 def _pick_data() -> None:
-    from fusion.data import DATASETS
+    from fusion.data import bundled
 
+    known = bundled("pairs")  # what these pages show, and their checkpoints read
     current = state.get("data", "gloss")
-    options = list(DATASETS) if current in DATASETS else [*DATASETS, current]
+    options = list(known) if current in known else [*known, current]
     st.radio(
         t("chrome.data"),
         options,
@@ -201,7 +202,7 @@ def _pick_data() -> None:
         key="pick_data",
         on_change=_take,
         args=("data",),
-        format_func=lambda key: t(f"data.{key}") if key in DATASETS else plain(key, 60),
+        format_func=lambda key: t(f"data.{key}") if key in known else plain(key, 60),
     )
     link("checkpoints", t("chrome.more.data"), tab="data")
 
@@ -249,11 +250,13 @@ def trusted(spec: str) -> bool:
 
 def dataset() -> DataSet | None:
     """The data set in use; when it can't be opened, the sentence that says why and the way out."""
+    from fusion.data import pairs_only
+
     spec = state.get("data", "gloss")
     try:
         if not trusted(spec):
             raise FusionError(t("error.data", path=spec[:300]))
-        return cache.data(spec)
+        return pairs_only(cache.data(spec))
     except FusionError as error:
         st.error(plain(str(error), 500))
         with st.container(horizontal=True, vertical_alignment="center"):

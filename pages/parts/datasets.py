@@ -37,14 +37,15 @@ def show() -> None:
 
 def _choose() -> None:
     """The bundled sets and those opened in this visit; choosing one uses it on every page."""
-    from fusion.data import DATASETS
+    from fusion.data import bundled
 
+    known = bundled("pairs")
     now = state.get("data", "gloss")
     opened = st.session_state.setdefault("opened_data", [])
-    if now not in DATASETS and now not in opened and chrome.trusted(now):
+    if now not in known and now not in opened and chrome.trusted(now):
         opened.append(now)
-    options = [*DATASETS, *opened]
-    names = {spec: t(f"data.{spec}") if spec in DATASETS else chrome.short(spec, 40) for spec in options}
+    options = [*known, *opened]
+    names = {spec: t(f"data.{spec}") if spec in known else chrome.short(spec, 40) for spec in options}
     st.session_state["data_choice"] = now if now in options else None
     st.segmented_control(
         t("checkpoints.data"), options, key="data_choice", required=now in options,
@@ -95,9 +96,9 @@ def _card(dataset: DataSet) -> None:
 
 
 def _name(dataset: DataSet) -> str:
-    from fusion.data import DATASETS
+    from fusion.data import bundled
 
-    return t(f"data.{dataset.key}") if dataset.key in DATASETS else plain(dataset.name, 80)
+    return t(f"data.{dataset.key}") if dataset.key in bundled("pairs") else plain(dataset.name, 80)
 
 
 def _share(part: int, whole: int) -> str:
