@@ -186,6 +186,21 @@ def test_no_text_breaks_the_page(app: Open, text: str) -> None:
         assert any("The text was cut" in plain(box.value) for box in at.info)
 
 
+@pytest.mark.parametrize("language", list(words.LANGUAGES))
+def test_a_missing_picture_is_told_once(app: Open, language: str) -> None:
+    at = app("inspect", lang=language, story="fits")
+    at.button(key="remove_picture").click().run()
+    assert not at.error
+    for tab in ("overview", "attention", "space", "drop"):
+        at.session_state["inspect_tabs"] = told(f"inspect.tab.{tab}", language)
+        at.session_state["view"]["layer"] = "region_attention"
+        at.run()
+        assert not at.exception, tab
+        text = plain(said(at))
+        assert text.count(told("notice.no_image", language)) == 1, tab
+        assert text.count(told("views.none.image", language)) == (tab == "attention"), tab
+
+
 def test_choosing_a_language_goes_to_the_address(app: Open) -> None:
     at = app("inspect", lang="en", story="fits")
     at.session_state["view"]["lang"] = "zh"

@@ -310,6 +310,23 @@ def test_the_drop_test_says_what_moved_in_words():
     assert "not defined" in [note.text for note in picture.figure.layout.annotations]
 
 
+def test_labels_of_the_drop_test_never_cross_its_dashed_line():
+    signal = of(Effects)
+    figure = strips.drop(signal, SAMPLE, TRACE).figure
+    for i in range(3):
+        column = signal.value[0, :, i].numpy()
+        axis = "" if i == 0 else str(i + 1)
+        line = next(shape.x0 for shape in figure.layout.shapes if shape.xref == f"x{axis}")
+        assert line == pytest.approx(column[0])
+        notes = [note for note in figure.layout.annotations if note.xref == f"x{axis}" and note.xshift]
+        assert [int(note.y) for note in notes] == np.flatnonzero(np.isfinite(column)).tolist()
+        for note in notes:
+            value = float(column[int(note.y)])
+            assert note.text.startswith(num(value))
+            assert note.xanchor == "left"
+            assert note.x >= max(line, value) - 1e-6
+
+
 def test_weights_are_the_weights():
     picture = strips.weights(of(ModalityWeights), SAMPLE, TRACE, usual=np.asarray([[0.4], [0.5], [0.6]]).repeat(3, 1))
     np.testing.assert_allclose(values(picture.figure, 0, "x"), [0.65, 0.25, 0.10], atol=1e-6)

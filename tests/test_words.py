@@ -114,6 +114,13 @@ def test_chinese_uses_chinese_punctuation():
     assert not [key for key, sentence in words.catalogue("zh").items() if wrong.search(sentence)]
 
 
+def test_chinese_tells_the_modality_from_the_file():
+    modality = re.compile(r"图片信息|文本与图片|文本和图片|图片和文本|图片与文本|自己的图片[^只直，]|图片向量")
+    file = re.compile(r"(?:拖入|上传|打开|选取|浏览)(?:您自己的|一张)?图像")
+    wrong = [key for key, text in words.catalogue("zh").items() if modality.search(text) or file.search(text)]
+    assert not wrong, f"图像 is the modality, 图片 the file: {wrong}"
+
+
 def docstrings(tree: ast.Module) -> set[int]:
     """The places of docstrings."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

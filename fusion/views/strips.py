@@ -169,7 +169,7 @@ def _panels(key: str, values: np.ndarray, change: np.ndarray, conditions: list[s
         column = values[:, i]
         axis = "" if i == 0 else str(i + 1)
         low, high = min(0.0, float(np.nanmin(column))), max(0.0, float(np.nanmax(column)))
-        room = (high - low or 1.0) * 0.75  # for the label at the end of the longest bar
+        room = (high - low or 1.0) * 0.9  # for the label at the end of the longest bar
         top = 1 - i * (inner + between) / whole
         panel = {
             "domain": [max(0.0, top - inner / whole), top],
@@ -183,11 +183,14 @@ def _panels(key: str, values: np.ndarray, change: np.ndarray, conditions: list[s
         })  # fmt: skip
         said = [f"{num(float(v))} ({signed(float(c))})" for v, c in zip(column, change[:, i], strict=True)]
         sheet.add(
-            "bar", x=column, y=labels, orientation="h", text=[num(float(column[0])), *said[1:]], cliponaxis=False,
-            textposition="outside", marker={"color": colours, "pattern": pattern},
+            "bar", x=column, y=labels, orientation="h", marker={"color": colours, "pattern": pattern},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>", showlegend=False, xaxis=f"x{axis}", yaxis=f"y{axis}",
             offset=0.02, width=0.44,  # under its name, which stands inside the panel: a phone has no room beside it
         )  # fmt: skip
+        for row in np.flatnonzero(np.isfinite(column)):  # right of the dashed line, also where a bar ends before it
+            at = {"x": float(np.fmax(column[row], column[0])), "y": int(row) + 0.24, "xshift": 5}
+            text = said[row] if row else num(float(column[0]))
+            sheet.note(text, xref=f"x{axis}", yref=f"y{axis}", xanchor="left", yanchor="middle", **at)
         sheet.note(
             f"<b>{clean(name, 40)}</b>", x=0, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom"
         )

@@ -35,6 +35,9 @@ def show(on: Inspected) -> None:
     name = st.session_state.get("statistic", "top")
     chosen = (signal.name, head)
     grid.show(on.picture(heads.heads, signal, name=name, chosen=chosen), "heads", on_pick=_pick_head)
+    if signal.keys == "image" and on.sample.image() is None:
+        st.info(t("views.none.image"))  # once, for the three pictures that would each say it
+        return
     on.words("words_attention")
     region = st.session_state.get("region")
     left, right = st.columns(2)

@@ -61,6 +61,8 @@ def first_look(on: Inspected) -> None:
     from fusion.views import attention
 
     on.words("words_overview")
+    if on.sample.image() is None:
+        return  # no regions and no score: the notices on top say so once
     left, right = st.columns(2)
     crossing = [s for s in on.trace.of(Attention) if s.keys == "image"]
     with left:
@@ -84,9 +86,7 @@ def hills(on: Inspected, place: str) -> None:
     signal = next(iter(on.trace.of(Match)), None)
     if signal is None:
         on.lacks("Match")
-    elif on.seen.match is None:
-        st.info(t("inspect.no_match"))
-    else:
+    elif on.seen.match is not None:  # the notices on top say which half is missing
         known = on.reference
         true, shuffled = (known.true, known.shuffled) if known is not None else (None, None)
         grid.show(on.picture(match.hills, signal, true=true, shuffled=shuffled), f"hills_{place}")
