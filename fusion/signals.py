@@ -85,6 +85,28 @@ class ModalityWeights(Signal):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModalityScores(Signal):
+    """One number a modality that needs not sum to anything: a cosine, a confidence, the precision of a loss."""
+
+    value: Tensor  # (B, M)
+    modalities: tuple[str, ...]
+    neutral: float | None = None  # the value that says nothing, where there is one
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeWeights(Signal):
+    """How much an entity took from each of its neighbours in a graph, itself included; the largest K of them."""
+
+    value: Tensor  # (B, H, K), 0 beyond the edges
+    layer: int
+    layers: int
+    entity: Tensor  # (B,) int, whose edges they are
+    neighbours: Tensor  # (B, K) int, entity at the other end, -1 beyond the edges; its own number is its self-loop
+    mask: Tensor  # (B, K) bool, True = an edge
+    degree: Tensor  # (B,) int, how many edges there are, shown or not
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gate(Signal):
     """How much of a modality is let in, 0 closed to 1 open, a step or a feature at a time."""
 
@@ -114,14 +136,14 @@ class Marginals(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class Parts(Signal):
-    """Signed voices that add up exactly to a named total."""
+    """Signed voices that add up exactly to a named total, of each class at each step or of one number a sample."""
 
-    value: Tensor  # (B, V, T, C)
+    value: Tensor  # (B, V, T, C), or (B, V) where there are neither steps nor classes
     voices: tuple[str, ...]
     total: str  # name of what they add up to
-    classes: tuple[str, ...]
-    steps: str
-    mask: Tensor  # (B, T) bool
+    classes: tuple[str, ...] = ()
+    steps: str = ""
+    mask: Tensor | None = None  # (B, T) bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +177,8 @@ class Effects(Signal):
 
 
 KINDS: tuple[type[Signal], ...] = (
-    Embedding, Attention, ModalityWeights, Gate, Match, Marginals, Parts, Norms, Transitions, Effects,
+    Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Norms,
+    Transitions, Effects,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Signal)

@@ -93,9 +93,27 @@ class Steps:
     spans: tuple[tuple[int, int], ...] = ()  # characters of each group in the raw text, empty for other modalities
 
 
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Knowledge graphs over one id space of N entities; a model makes its own adjacency of them."""
+
+    edges: Tensor  # (2, E) int, head and tail of each triple as they were read
+    relations: Tensor  # (E,) int, relation of each triple
+    side: Tensor | None = None  # (N,) int, 0 or 1: which of two graphs an entity is in; None: there is only one
+
+    def to(self, device: torch.device | str) -> Graph:
+        """The same graph on a device."""
+        side = None if self.side is None else self.side.to(device)
+        return Graph(self.edges.to(device), self.relations.to(device), side)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Encoder outputs of B samples, ready for a model.
+
+    Where there is a `graph`, a sample is a question about its entities: features are (N, D) and present (N, M) over all
+    N entities (True = really there, False = imputed), query (B, 1..2) names an entity or a pair, ids are those of the
+    questions, and `pooled` may hold tables over all N that a model made before.
 
     `mask`, `kept` and `present` are three different things: a real step (not padding), a real step that the model may
     see (the rest was hidden on purpose), and a modality that is there at all.
@@ -110,12 +128,14 @@ class Batch:
     ids: tuple[str, ...]
     target: Tensor | None = None  # by task: (B, T) tags, (B,) class or score
     steps: dict[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: B rows}, what the steps are called
+    graph: Graph | None = None
+    query: Tensor | None = None  # (B, 1..2) int, entities that are asked about
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def has(self, modality: str) -> Tensor:
-        """Which samples have the modality. -> (B,) bool"""
+        """Which samples, or which entities of a graph, have the modality. -> (B,) or (N,) bool"""
         return self.present[:, self.modalities.index(modality)]
 
     def without(self, modality: str) -> Batch:
@@ -135,25 +155,33 @@ class Batch:
             kept=move(self.kept),
             present=self.present.to(device),
             target=None if self.target is None else self.target.to(device),
+            graph=None if self.graph is None else self.graph.to(device),
+            query=None if self.query is None else self.query.to(device),
         )
 
     def rows(self, index: Tensor | list[int]) -> Batch:
-        """Some rows, in the order given. index (B',) int"""
+        """Some rows, in the order given; of a graph some questions, over the same entities. index (B',) int"""
         import torch
 
         index = torch.as_tensor(index, dtype=torch.long, device=self.present.device)
         pick = lambda tensors: {name: tensor[index] for name, tensor in tensors.items()}  # noqa: E731
         order = index.tolist()
-        return replace(
+        asked = replace(
             self,
+            ids=tuple(self.ids[i] for i in order),
+            target=None if self.target is None else self.target[index],
+            steps={name: tuple(rows[i] for i in order) for name, rows in self.steps.items()},
+            query=None if self.query is None else self.query[index],
+        )
+        if self.query is not None:
+            return asked
+        return replace(
+            asked,
             features=pick(self.features),
             pooled=pick(self.pooled),
             mask=pick(self.mask),
             kept=pick(self.kept),
             present=self.present[index],
-            ids=tuple(self.ids[i] for i in order),
-            target=None if self.target is None else self.target[index],
-            steps={name: tuple(rows[i] for i in order) for name, rows in self.steps.items()},
         )
 
 

@@ -11,11 +11,13 @@ import torch
 
 from fusion.signals import (
     Attention,
+    EdgeWeights,
     Effects,
     Embedding,
     Gate,
     Marginals,
     Match,
+    ModalityScores,
     ModalityWeights,
     Norms,
     Parts,
@@ -102,6 +104,19 @@ def made(
         ModalityWeights(
             name="shares", unit="weight", normalised_over="modality", value=torch.tensor([[0.65, 0.25, 0.10]]),
             modalities=("text", "image", "audio"), caveat="caveat.weights",
+        ),
+        ModalityScores(
+            name="modality_cosine", unit="cosine", value=torch.tensor([[0.41, -0.2, 0.93]]), neutral=0.0,
+            modalities=("image", "graph", "name"), caveat="caveat.modality_cosine",
+        ),
+        Parts(
+            name="cosine_share", unit="cosine", value=torch.tensor([[0.5, -0.1]]), voices=("image", "name"),
+            total="joint_cosine", caveat="caveat.cosine_share",
+        ),
+        EdgeWeights(
+            name="edge_attention_1", unit="weight", value=torch.softmax(torch.randn(1, 2, 6), -1), layer=0, layers=2,
+            entity=torch.tensor([7]), neighbours=torch.tensor([[7, 3, 12, 5, 9, -1]]), degree=torch.tensor([5]),
+            mask=torch.arange(6)[None] < 5, caveat="caveat.edge_attention",
         ),
         Embedding(
             name="aligned_text", unit="cosine", value=torch.randn(1, 9), modality="text", caveat="caveat.aligned"

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from fusion.signals import (
     Attention,
+    EdgeWeights,
     Effects,
     Embedding,
     Gate,
     Marginals,
     Match,
+    ModalityScores,
     ModalityWeights,
     Norms,
     Parts,
     Transitions,
 )
-from fusion.views import attention, embedding, gate, heads, match, parts, strips, tags
+from fusion.views import attention, embedding, gate, heads, match, modalities, parts, strips, tags
 from fusion.views.base import Picture
 from fusion.views.speech import say
 
@@ -38,10 +40,12 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Embedding: (embedding.closeness,),
     Attention: (heads.heads, attention.regions, attention.words, attention.matrix),
     ModalityWeights: (strips.weights,),
+    ModalityScores: (modalities.scores,),
+    EdgeWeights: (modalities.neighbours,),
     Gate: (gate.steps, gate.blocks),
     Match: (match.hills,),
     Marginals: (tags.marginals,),
-    Parts: (parts.bars,),
+    Parts: (parts.bars, modalities.shares),
     Norms: (strips.norms,),
     Transitions: (tags.transitions,),
     Effects: (strips.drop,),

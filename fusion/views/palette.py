@@ -23,11 +23,13 @@ CATEGORIES = (
 )  # fmt: skip  # Okabe-Ito first
 COLOURS = {
     "text": "#0072B2", "image": "#D55E00", "video": "#D55E00", "graph": "#009E73", "audio": "#CC79A7",
-    "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933", "fused": INK, "bias": INK,
+    "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933", "char": "#999933",
+    "description": "#332288", "fused": INK, "bias": INK,
 }  # fmt: skip
 SHAPES = {
     "text": "circle", "image": "diamond", "video": "diamond", "graph": "square", "audio": "triangle-up",
-    "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star", "fused": "hexagon",
+    "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star", "char": "star",
+    "description": "triangle-down", "fused": "hexagon",
 }  # fmt: skip
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the colour, by order
 

@@ -24,12 +24,14 @@ MOST_CLASSES = 16
 
 def bars(
     signal: Parts, sample: Sample, trace: Trace, *, word: int | None = None, step_class: int | None = None
-) -> Picture:
-    """Who spoke for this tag? Signed bars of each voice, stacked, with their sum as a mark.
+) -> Picture | None:
+    """Who spoke for this tag? Signed bars of each voice, stacked, with their sum as a mark; None without classes.
 
     `word` is a group number; None takes the word where the voices after the first speak loudest. `step_class` is the
     class to tell about; None takes the one with the highest sum.
     """
+    if signal.mask is None:
+        return None
     key, title = f"parts-{signal.name}", t("views.parts.title")
     rows = rows_of(trace, signal.steps, base.flags(signal.mask))
     if not len(rows):
