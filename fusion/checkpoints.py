@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import fusion
-from fusion.files import ASSETS, atomic_folder, file_digest, home
+from fusion.files import ASSETS, atomic_folder, file_digest, home, sweep
 from fusion.models import MODELS
 from fusion.types import FusionError
 
@@ -81,6 +81,7 @@ def unreadable() -> dict[str, str]:
 
 
 def _folders() -> list[Path]:
+    sweep(home() / "checkpoints")
     found = [path.parent for root in roots() if root.is_dir() for path in sorted(root.glob("*/config.json"))]
     return [folder for folder in found if not folder.name.startswith(".")]  # what a killed save left behind
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
+STALE = 86_400  # seconds after which what lies aside is of a save that was killed: no save takes a day
+_MARK = ".aside-"  # in the name of what is being written, so that nothing else is ever taken for it
+_ASIDE = re.compile(r"\..+" + re.escape(_MARK) + r"[a-z0-9_]{8}")
+_swept: dict[Path, float] = {}  # folder -> when this process last looked through it
 
 
 def home() -> Path:
@@ -30,7 +36,8 @@ def home() -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it doesn't."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    sweep(path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}{_MARK}", dir=path.parent)
     os.close(handle)
     aside = Path(name)
     try:
@@ -44,11 +51,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well; an old one goes only then."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    sweep(path.parent)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}{_MARK}", dir=path.parent))
     try:
         yield aside
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old{_MARK}", dir=path.parent))
             os.replace(path, old / path.name)
             os.replace(aside, path)
             shutil.rmtree(old)
@@ -56,6 +64,32 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             os.replace(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed saves left in a folder a day ago or longer; looked for once a day and process.
+
+    A folder that was moved away when its successor was about to take its place comes back if that never happened.
+    """
+    now = time.time()
+    if now - _swept.get(folder, 0) < STALE:
+        return
+    _swept[folder] = now
+    with suppress(OSError):  # another process sweeps too, or the folder can't be written: no save waits for this
+        for path in folder.iterdir():
+            if _ASIDE.fullmatch(path.name) and path.lstat().st_mtime < now - STALE:
+                _remove(path)
+
+
+def _remove(aside: Path) -> None:
+    name, old, _ = aside.name[1:].rpartition(f".old{_MARK}")
+    before = aside / name
+    if old and before.is_dir() and not (aside.parent / name).exists():
+        os.replace(before, aside.parent / name)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink(missing_ok=True)
 
 
 def inside(root: Path, name: str) -> Path:

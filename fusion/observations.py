@@ -7,18 +7,23 @@ the pages open at once. Tensors go to float16 on disk; a row's own picture is co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+import fusion
 from fusion import device
 from fusion.features import Features, encode
-from fusion.files import atomic_folder, digest, home
+from fusion.files import atomic_file, atomic_folder, digest, home
 from fusion.inference import entities_of_tags, first_pieces
 from fusion.types import FusionError
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 VERSION = 1
 CHUNK = 512  # samples whose features are in memory at once: 65 MB of regions
 SEED = 7  # of the exchanged pictures
+KEPT = 7 * 86_400  # seconds for which a run that was broken off can go on
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ def observe(
 ) -> Observed:
     """Run every sample and keep what came out. Chunk by chunk, so memory doesn't grow with the data set.
 
-    bundled: keep it beside the checkpoint instead of in the user's folder. Raises FusionError on an empty data set.
+    Each chunk is kept at once: a run that was killed goes on after the last whole one, with the same result. bundled:
+    keep it beside the checkpoint instead of in the user's folder. Raises FusionError on an empty data set.
     """
     import pandas as pd
 
@@ -94,17 +101,20 @@ def observe(
     failed: dict[str, str] = {}
     said: list[str] = []
     total = len(dataset.samples)
-    for start in range(0, total, CHUNK):
-        samples = dataset.samples[start : start + CHUNK]
-        features = encode(
-            samples, pipeline.text, pipeline.image, limit=pipeline.model.config.max_length,
-            pads=pipeline.pads is not None, skip=failed,
-        )  # fmt: skip
-        scalars, words = measure(pipeline, features)
-        pieces.append(scalars)
-        said += words
-        if progress is not None:
-            progress(min(start + CHUNK, total), total)
+    chunks = _chunks(pipeline, dataset)
+    for number, start in enumerate(range(0, total, CHUNK)):
+        path = chunks / f"{number:06d}.safetensors"
+        made = _kept(path)
+        if made is None:
+            if progress is not None and start:
+                progress(start, total)  # where this run began, or what it did so far
+            made = _chunk(pipeline, dataset.samples[start : start + CHUNK])
+            _keep(path, made)
+        pieces.append(made.columns)
+        said += made.said
+        failed |= made.failed
+    if progress is not None:
+        progress(total, total)
     columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     vectors = {"text": columns.pop("text"), "image": columns.pop("image")}
     both = (np.abs(vectors["text"]).sum(1) > 0) & (np.abs(vectors["image"]).sum(1) > 0)
@@ -123,7 +133,58 @@ def observe(
     frame["rank_text"], frame["rank_image"] = partner_ranks(vectors["text"], vectors["image"], _pictures(dataset), both)
     observed = Observed(dataset.key, pipeline.checkpoint.name, frame, vectors)
     save(observed, _places(pipeline.checkpoint, dataset)[0 if bundled else 1], _key(pipeline.checkpoint, dataset))
+    _clear(chunks)
     return observed
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What came out of some samples."""
+
+    columns: dict[str, np.ndarray]  # of `measure`
+    said: list[str]  # entities in words
+    failed: dict[str, str]  # id -> why its picture was left out
+
+
+def _chunk(pipeline: Pipeline, samples: Sequence[Sample]) -> Chunk:
+    failed: dict[str, str] = {}
+    features = encode(
+        samples, pipeline.text, pipeline.image, limit=pipeline.model.config.max_length,
+        pads=pipeline.pads is not None, skip=failed,
+    )  # fmt: skip
+    return Chunk(*measure(pipeline, features), failed)
+
+
+def _chunks(pipeline: Pipeline, dataset: DataSet) -> Path:
+    """Where the chunks of a run are kept: a run under other versions or on another device is another run."""
+    told = (fusion.__version__, torch.__version__, str(pipeline.device), str(CHUNK))
+    return home() / "observations" / f"{digest(_key(pipeline.checkpoint, dataset), *told)[:24]}.partial"
+
+
+def _keep(path: Path, made: Chunk) -> None:
+    told = {"names": json.dumps(list(made.columns)), "said": json.dumps(made.said), "failed": json.dumps(made.failed)}
+    with atomic_file(path) as aside:
+        save_file({name: np.ascontiguousarray(value) for name, value in made.columns.items()}, aside, metadata=told)
+
+
+def _kept(path: Path) -> Chunk | None:
+    """A chunk of an earlier run, None when there is none that can be read."""
+    try:
+        with safe_open(path, "numpy") as stored:
+            told = stored.metadata()
+            columns = {name: stored.get_tensor(name) for name in json.loads(told["names"])}  # the file sorts them
+        return Chunk(columns, json.loads(told["said"]), json.loads(told["failed"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _clear(chunks: Path) -> None:
+    """Remove the chunks of a run that has ended, and those of runs that nobody took up again."""
+    shutil.rmtree(chunks, ignore_errors=True)
+    for other in chunks.parent.glob("*.partial"):
+        with suppress(OSError):
+            if other.stat().st_mtime < time.time() - KEPT:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _pictures(dataset: DataSet) -> np.ndarray:
