@@ -16,7 +16,9 @@ from torch import Tensor
 from fusion.models import MODELS
 from fusion.models.base import FusionModel
 from fusion.models.maf import CLASSES
-from fusion.types import Batch, Steps
+from fusion.types import Batch, Graph, Steps
+
+Pairs = list[tuple[Batch, Batch]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Toy:
     batch: Callable[[Any, int], Batch]  # config, B -> random batch
     planted: Callable[[Any, int], Batch]  # config, B -> batch whose target follows from one modality
     answer: str  # the modality that carries the planted answer
+    padded: Callable[[Batch], Pairs]  # the same but for what nothing may read, and both must be answered alike
+    cut: Callable[[Batch], Pairs]  # with and without what nothing may read
+    hidden: Callable[[Batch], Pairs]  # with other content where something was hidden on purpose
+    changed: Callable[[Batch, str], Batch]  # with other content of one modality
     lawful: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # law -> switches
     flat: tuple[str, ...] = ()  # endings of parameters whose gradient is zero by mathematics
 
@@ -38,11 +44,28 @@ def build(key: str, **switches: Any) -> FusionModel:
 
 
 def exchange(batch: Batch, modality: str, order: Tensor) -> Batch:
-    """The batch with one modality of every sample taken from another. order (B,) int"""
+    """The batch with one modality of every sample taken from another. order (B,) int
+
+    Of a graph, of the first entity of every question: its features, or its place among the edges.
+    """
+    if batch.graph is not None and batch.query is not None:
+        first = batch.query[:, 0]
+        moved = torch.arange(len(batch.present))
+        moved[first] = first[order]
+        if modality == "graph":
+            graph = Graph(moved[batch.graph.edges], batch.graph.relations, batch.graph.side)
+            return replace(batch, graph=graph)
+        return replace(batch, features={**batch.features, modality: batch.features[modality][moved]})
     swap = lambda tensors: {**tensors, modality: tensors[modality][order]}  # noqa: E731
     return replace(
         batch, features=swap(batch.features), pooled=swap(batch.pooled), mask=swap(batch.mask), kept=swap(batch.kept)
     )
+
+
+def noise(batch: Batch, modality: str, where: Tensor) -> Batch:
+    """The batch with other content at some steps, or of some entities, of a modality. where (B, T) or (N,) bool"""
+    changed = torch.where(where[..., None], 5 * torch.randn_like(batch.features[modality]), batch.features[modality])
+    return replace(batch, features={**batch.features, modality: changed})
 
 
 def maf_config(**switches: Any) -> Any:
@@ -97,13 +120,132 @@ def maf_planted(config: Any, size: int) -> Batch:
     return replace(batch, features={"text": text, "image": image}, pooled=pooled, mask=seen, kept=seen, target=target)
 
 
+def maf_padded(batch: Batch) -> Pairs:
+    assert any((~mask).any() for mask in batch.mask.values()), "a batch without padding can't show it"
+    return [(batch, noise(batch, modality, ~mask)) for modality, mask in batch.mask.items()]
+
+
+def maf_cut(batch: Batch) -> Pairs:
+    batch = batch.rows(batch.mask["text"].sum(1).argsort()[:5])  # the five shortest texts
+    longest = int(batch.mask["text"].sum(1).max())
+    assert longest < batch.mask["text"].shape[1]
+    cut = lambda tensors: {**tensors, "text": tensors["text"][:, :longest]}  # noqa: E731
+    return [(batch, replace(batch, features=cut(batch.features), mask=cut(batch.mask), kept=cut(batch.kept)))]
+
+
+def maf_hidden(batch: Batch) -> Pairs:
+    text = batch.mask["text"].clone()
+    text[:, 1] = False  # the second step of every text, real and hidden
+    batch = replace(batch, kept={**batch.kept, "text": text})
+    where = {m: batch.mask[m] & ~kept for m, kept in batch.kept.items()}
+    assert all(hidden.any() for hidden in where.values())
+    return [(batch, noise(batch, m, hidden)) for m, hidden in where.items()]
+
+
+def maf_changed(batch: Batch, modality: str) -> Batch:
+    other = noise(batch, modality, torch.ones_like(batch.mask[modality]))
+    return replace(other, pooled={**other.pooled, modality: torch.randn_like(other.pooled[modality])})
+
+
+SIDES = (60, 61)  # entities of the two graphs
+WIDTHS = {"image": 7, "attribute": 9, "relation": 10, "graph": 12, "name": 8, "char": 13}
+
+
+def entity_sizes() -> dict[str, Any]:
+    return {
+        "entities": sum(SIDES), "modalities": tuple(WIDTHS), "input_widths": tuple(WIDTHS.values()),
+        "hidden_widths": (12,), "heads": (2, 3), "dropout": 0.0, "candidates": 5,
+    }  # fmt: skip
+
+
+def mclea_config(**switches: Any) -> Any:
+    sizes = {"widths": (18, 5, 14, 12, 15, 16), "projected": ("image", "graph"), "pairs": 30}
+    return MODELS["mclea"].Config(**(entity_sizes() | sizes | switches))
+
+
+def meaformer_config(**switches: Any) -> Any:
+    sizes = {
+        "width": 12, "fusion_layers": 2, "fusion_heads": 3, "inner_width": 17, "fusion_dropout": 0.0, "pairs": 30,
+    }  # fmt: skip
+    return MODELS["meaformer"].Config(**(entity_sizes() | sizes | switches))
+
+
+def entity_batch(config: Any, size: int) -> Batch:
+    """Random features and edges; questions about random pairs of the two graphs; some entities lack a modality."""
+    count, (left, right) = sum(SIDES), SIDES
+    edges = torch.cat((torch.randint(0, left, (2, 150)), torch.randint(left, count, (2, 170))), 1)
+    side = (torch.arange(count) >= left).long()
+    partner = left + torch.randperm(right)[:left]
+    first = torch.randperm(left)[:size]
+    return Batch(
+        features={m: torch.randn(count, width) for m, width in WIDTHS.items() if m != "graph"}, pooled={}, mask={},
+        kept={}, present=torch.rand(count, len(WIDTHS)) > 0.1, modalities=tuple(WIDTHS),
+        ids=tuple(f"entity {i}" for i in first.tolist()), target=partner[first][:, None],
+        graph=Graph(edges, torch.randint(0, 4, (edges.shape[1],)), side),
+        query=torch.stack((first, partner[first]), 1),
+    )  # fmt: skip
+
+
+def entity_planted(config: Any, size: int) -> Batch:
+    """The two of a pair look alike in their picture alone. All else is noise, and pairs are drawn anew each time."""
+    batch = entity_batch(config, size)
+    assert batch.query is not None
+    image = torch.nn.functional.normalize(batch.features["image"], dim=1)
+    image[batch.query[:, 1]] = image[batch.query[:, 0]]
+    features = {m: 0.1 * value for m, value in batch.features.items()} | {"image": image}
+    return replace(batch, features=features, present=torch.ones_like(batch.present))
+
+
+def entity_padded(batch: Batch) -> Pairs:
+    """Triples that come twice or the other way round, and those of an entity with itself, say nothing new."""
+    assert batch.graph is not None
+    edges = batch.graph.edges
+    more = torch.cat((edges, edges[:, :40], edges[:, 30:80].flip(0), torch.arange(9).expand(2, -1)), 1)
+    return [(batch, replace(batch, graph=_graph(batch, more)))]
+
+
+def entity_cut(batch: Batch) -> Pairs:
+    assert batch.graph is not None
+    edges = batch.graph.edges
+    apart = edges[:, edges[0] != edges[1]].sort(0).values.unique(dim=1)
+    assert apart.shape[1] < edges.shape[1]
+    return [(batch, replace(batch, graph=_graph(batch, apart)))]
+
+
+def _graph(batch: Batch, edges: Tensor) -> Graph:
+    assert batch.graph is not None
+    return Graph(edges, torch.zeros_like(edges[0]), batch.graph.side)
+
+
+def entity_hidden(batch: Batch) -> Pairs:
+    """What stands where an entity lacks a modality."""
+    return [(batch, noise(batch, m, ~batch.has(m))) for m in batch.features]
+
+
+def entity_changed(batch: Batch, modality: str) -> Batch:
+    if modality == "graph":
+        assert batch.graph is not None
+        return replace(batch, graph=_graph(batch, batch.graph.edges.roll(3, 1).roll(1, 0).sort(1).values))
+    return noise(batch, modality, torch.ones_like(batch.present[:, 0]))
+
+
+ENTITIES = {
+    "padded": entity_padded, "cut": entity_cut, "hidden": entity_hidden, "changed": entity_changed,
+    "lawful": {"hidden": {"missing": "masked"}},
+}  # fmt: skip
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
         maf_batch,
         maf_planted,
         answer="image",
+        padded=maf_padded,
+        cut=maf_cut,
+        hidden=maf_hidden,
+        changed=maf_changed,
         lawful={"padding": {"cm_padding": "masked"}},
         flat=(".key.bias",),  # adds the same score to every key, which the softmax ignores
     ),
+    "mclea": Toy(mclea_config, entity_batch, entity_planted, answer="image", **ENTITIES),
+    "meaformer": Toy(meaformer_config, entity_batch, entity_planted, answer="image", flat=(".key.bias",), **ENTITIES),
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusion.models.maf import MAF
+from fusion.models.mclea import MCLEA
+from fusion.models.meaformer import MEAformer
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
-MODELS: dict[str, type[FusionModel]] = {"maf": MAF}
+MODELS: dict[str, type[FusionModel]] = {"maf": MAF, "mclea": MCLEA, "meaformer": MEAformer}

@@ -150,9 +150,10 @@ class EntityEncoder(nn.Module):
     def table(self, batch: Batch) -> dict[str, Tensor]:
         """The graph encoder over all entities: "graph" (N, D) and "scores" (N, columns) of a GAT's nodes.
 
-        What `batch.pooled` holds is taken from there, but while training. Raises FusionError without a graph.
+        What `batch.pooled` holds is taken from there, but while training. Nothing when no entity has the graph.
+        Raises FusionError without a graph.
         """
-        if self.structure is None or self.own is None:
+        if self.structure is None or self.own is None or not batch.has("graph").any():
             return {}
         if "graph" in batch.pooled and not self.training:
             return {name: batch.pooled[name] for name in ("graph", "scores") if name in batch.pooled}
@@ -171,7 +172,12 @@ class EntityEncoder(nn.Module):
         read = self.read(batch, index)
         encoded = {}
         for number, m in enumerate(self.config.modalities):
-            vectors = table["graph"][index] if m == "graph" else self.linear[m](self._features(batch, m)[index])
+            if m != "graph":
+                vectors = self.linear[m](self._features(batch, m)[index])
+            elif "graph" in table:
+                vectors = table["graph"][index]
+            else:  # never read
+                vectors = read.new_zeros((*index.shape, self.config.structure_widths()[-1]), dtype=torch.float32)
             if m in self.project:
                 vectors = self.project[m](vectors)
             encoded[m] = torch.where(read[..., number : number + 1], vectors, 0.0)
