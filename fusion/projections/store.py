@@ -63,21 +63,37 @@ def projection_digest(
 
     64 hex digits. The seed and the settings don't count for PCA. Raises FusionError on an unknown method.
     """
+    return _digest(_given(vectors, labels), method, seed, centred, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Vectors in single precision, and the group of each as a number."""
+
+    X: Array  # (N, D) float32
+    names: tuple[str, ...]  # of the groups
+    code: Array  # (N,)
+
+
+def _given(vectors: Vectors, labels: Sequence[str] | Array | None) -> _Given:
+    X = matrix(vectors).astype(np.float32, copy=False)
+    return _Given(X, *coded(labels, len(X)))
+
+
+def _digest(given: _Given, method: str, seed: int, centred: bool, settings: UmapSettings | None) -> str:
     if method not in METHODS:
         raise FusionError(f'There is no map "{method}"; choose one of {", ".join(METHODS)}.')
-    X = matrix(vectors).astype(np.float32, copy=False)
-    names, code = coded(labels, len(X))
-    method = _simplest(method, X.shape[1])
+    method = _simplest(method, given.X.shape[1])
     told = {
         "method": method,
-        "shape": X.shape,
+        "shape": given.X.shape,
         "centred": centred,
-        "groups": names,
+        "groups": given.names,
         "versions": {name: version(name) for name in _LIBRARIES[method]},
     }
     if method == "umap":
         told |= {"seed": seed, "settings": asdict(settings or UmapSettings())}
-    return digest(_FORMAT, json.dumps(told, sort_keys=True), X.tobytes(), code.tobytes())
+    return digest(_FORMAT, json.dumps(told, sort_keys=True), given.X.tobytes(), given.code.tobytes())
 
 
 def _simplest(method: str, width: int) -> str:
@@ -99,13 +115,13 @@ def project(
     judges how far is far group by group. One or two numbers a vector are shown as they are, three always by PCA.
     Raises FusionError on an unknown method, numbers that aren't finite, or UMAP of fewer than ten vectors.
     """
-    key = projection_digest(vectors, method, seed=seed, labels=labels, centred=centred, settings=settings)
+    given = _given(vectors, labels)
+    key = _digest(given, method, seed, centred, settings)
     known = cached(key)
     if known is not None:
         return known
     start = time.perf_counter()
-    X = matrix(vectors).astype(np.float32, copy=False)
-    names, code = coded(labels, len(X))
+    X, names, code = given.X, given.names, given.code
     seed = seed if _simplest(method, X.shape[1]) == "umap" else 0
     means = group_means(X, code, len(names)) if centred else np.zeros((len(names), X.shape[1]), dtype=np.float32)
     if centred:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion import kept
-from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, chrome, grid, state, work
+from pages.parts import cache, chrome, grid, pickers, state, work
 from pages.parts.chrome import plain
 from pages.parts.matching import CELL
 
@@ -160,14 +159,10 @@ def _open() -> None:
     asked = state.get("data")
     if asked and not chrome.trusted(asked) and "open_data_path" not in st.session_state:
         st.session_state["open_data_path"] = asked  # what a link named: opening it is a person's to decide
-    with st.form("open_data", border=False):
-        path = st.text_input(t("checkpoints.path"), key="open_data_path", placeholder="~/pairs.csv")
-        pressed = st.form_submit_button(t("checkpoints.open.do"))
-    if not pressed:
+    path = pickers.path("open_data_path", t("checkpoints.path"), "~/pairs.csv", t("checkpoints.path.none"))
+    if not path:
         return
-    if not path.strip():
-        raise FusionError(t("checkpoints.path.none"))
-    found = cache.data(path.strip())
-    kept.allow(found.spec or path.strip())
-    state.put(data=found.spec or path.strip())
+    found = cache.data(path)
+    kept.allow(found.spec or path)
+    state.put(data=found.spec or path)
     st.rerun()

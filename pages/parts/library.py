@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, chrome, state, work
+from pages.parts import cache, chrome, pickers, state, work
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -229,14 +229,10 @@ def _open() -> None:
     """A folder on this machine, read in full before it is used."""
     st.markdown(f"##### {t('checkpoints.open')}")
     st.markdown(t("checkpoints.open.tell"))
-    with st.form("open_checkpoint", border=False):
-        path = st.text_input(t("checkpoints.folder"), key="open_path", placeholder="~/checkpoints/mine")
-        pressed = st.form_submit_button(t("checkpoints.open.do"))
-    if not pressed:
+    path = pickers.path("open_path", t("checkpoints.folder"), "~/checkpoints/mine", t("checkpoints.folder.none"))
+    if not path:
         return
-    if not path.strip():
-        raise FusionError(t("checkpoints.folder.none"))
-    folder = Path(path.strip()).expanduser()
+    folder = Path(path).expanduser()
     from fusion import checkpoints as library
 
     if not (folder / "config.json").is_file() and (folder / "pytorch_model.bin").is_file():

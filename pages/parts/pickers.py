@@ -277,3 +277,16 @@ def word(steps: Steps, chosen: int | None, key: str) -> None:
         on_change=picked,
         help=t("inspect.word.help"),
     )
+
+
+def path(key: str, label: str, example: str, none: str) -> str:
+    """A box for a path on this machine, with its button. -> the path once it is pressed, "" before
+
+    Raises FusionError with the sentence `none` when it is pressed with nothing typed.
+    """
+    with st.form(f"form_{key}", border=False):
+        typed = st.text_input(label, key=key, placeholder=example).strip()
+        pressed = st.form_submit_button(t("checkpoints.open.do"))
+    if pressed and not typed:
+        raise FusionError(none)
+    return typed if pressed else ""
