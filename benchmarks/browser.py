@@ -1,7 +1,7 @@
 """What a person waits for, in a real headless Chromium (drawing in software) on the same machine as the server.
 
-Cold: from the start of the server's process to the heading of Home on screen. Warm: from following a link in a server
-that has shown the page before to its heading. Drop: from the file's arrival in the page to the last change of any
+Cold: from the start of the server's process to the heading of Home on screen, in a browser that never saw the app.
+Warm: from opening an address that this browser has opened before, in a new tab, to its heading. Drop: from the file's arrival in the page to the last change of any
 picture on the Inspect page, with a sentence there already and each file new to the server.
 """
 
@@ -71,14 +71,15 @@ def cold(chrome: Browser) -> Row:
 
 
 def warm(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
-    """Every page by its address, in a new tab each time, after one visit."""
+    """Every page by its address, in a new tab of one browser profile each time, after one visit."""
     rows = []
+    profile = chrome.new_context(viewport={"width": 1280, "height": 900})
     pages = ["", *sorted(path.stem for path in (ROOT / "pages").glob("*.py"))]
     query = {"inspect": "&story=turkey"}
     for name in pages:
         url, seconds = f"{server.url}/{name}?ckpt={checkpoint}{query.get(name, '')}", []
         for turn in range(WARM + 1):
-            page = chrome.new_page(viewport={"width": 1280, "height": 900})
+            page = profile.new_page()
             started = time.perf_counter()
             page.goto(url, wait_until="commit")
             page.locator("h1").first.wait_for(timeout=120_000)
@@ -88,6 +89,7 @@ def warm(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
             page.close()
         middle = sorted(seconds)[len(seconds) // 2]
         rows.append(at_most(f"heading of {name or 'home'}, warm", middle, "s", 0.6, n=WARM, spread=spread(seconds, 2)))
+    profile.close()
     return rows
 
 

@@ -1,6 +1,6 @@
 """Five-fold matching and retrieval over the gloss pictures' definitions: MAF, and ConSE without training, same pairs.
 
-python benchmarks/protocol.py [--folds 0,1,2,3,4] [--seeds 37] [--epochs 5] [--keep DIR]
+python benchmarks/protocol.py [--folds 0,1,2,3,4] [--seeds 37,38,39] [--epochs 5] [--keep DIR]
 
 JSON lines on standard output, one a fold, then the figures of all folds in DIR with bootstrap intervals (folds can
 run side by side). No epoch is chosen on the test fold: every fold trains for the same number of epochs. Training pairs:
@@ -24,7 +24,7 @@ from fusion.data import gloss, names
 from fusion.encoders import encoder
 from fusion.encoders.conse import Conse
 from fusion.files import atomic_file, home
-from fusion.metrics.intervals import auc_interval, bootstrap, paired_bootstrap
+from fusion.metrics.intervals import bootstrap, paired_bootstrap
 from fusion.metrics.matching import auc
 from fusion.metrics.mismatch import fit_mixture, mismatch_rate
 from fusion.metrics.retrieval import ranks, recall_at
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the folds and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folds", default="0,1,2,3,4")
-    parser.add_argument("--seeds", default="37")
+    parser.add_argument("--seeds", default="37,38,39")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--keep", type=Path, default=home() / "protocol", help="folder of the folds' scores")
     options = parser.parse_args()
@@ -72,7 +72,7 @@ def one(made, fold, is_protocol, number, seed, epochs, conse) -> dict:  # type: 
     held_out = set(made.features.image_of[test_rows].tolist())
     assert not held_out & set(views.flatten().tolist()), "a test picture is in training"
     recipe = replace(experiment.RECIPE, epochs=epochs, seed=seed, patience=epochs)
-    model = experiment.begin(experiment.SETTINGS, train, views, seed)
+    model = experiment.begin(experiment.SETTINGS, train, views, seed, made.prior)
     test, group = made.features.rows(test_rows), made.group[test_rows.numpy()]
     start = evaluation.figures(model.eval(), test, seed=0, group=group)
     print(json.dumps({"fold": number, "start": start}), file=sys.stderr, flush=True)
@@ -98,25 +98,30 @@ def one(made, fold, is_protocol, number, seed, epochs, conse) -> dict:  # type: 
 
 
 def pooled(results: list[dict]) -> dict:
-    """Means over folds, and bootstrap intervals over all pairs."""
+    """Means over seeds of the five folds' mean, and bootstrap intervals over pairs (all seeds of a pair together)."""
     names_ = ("auc", "auc_group", "r1", "r5", "r10", "conse_r1", "conse_r5", "conse_r10")
-    means = {
-        name: [float(np.mean([r[name] for r in results])), float(np.std([r[name] for r in results]))] for name in names_
-    }
-    own = np.concatenate([r["own"] for r in results])
-    random = np.concatenate([r["random"][0] for r in results])
-    interval = auc_interval(own, random, paired=True)
+    seeds = {seed: [r for r in results if int(r["seed"]) == seed] for seed in sorted({int(r["seed"]) for r in results})}
+    by_seed = {name: [float(np.mean([r[name] for r in mine])) for mine in seeds.values()] for name in names_}
+    by_fold = {name: float(np.std([r[name] for r in results])) for name in names_}
+    pair = np.concatenate([[f"{r['fold']}-{i}" for i in range(len(r["own"]))] for r in results])
+    scores = np.stack(
+        [np.concatenate([r["own"] for r in results]), np.concatenate([r["random"][0] for r in results])], 1
+    )
+    interval = bootstrap(scores, lambda rows: auc(rows[:, 0], rows[:, 1]), groups=pair)
     rank, base = (np.concatenate([r[name] for r in results]) for name in ("rank", "base"))
     hits, base_hits = (rank <= 10).astype(float), (base <= 10).astype(float)
-    r10 = bootstrap(hits)
-    gain = paired_bootstrap(hits, base_hits)
+    r10 = bootstrap(hits, groups=pair)
+    gain = paired_bootstrap(hits, base_hits, groups=pair)
     return {
-        "mean_and_sd_over_folds": means,
+        "mean": {name: float(np.mean(values)) for name, values in by_seed.items()},
+        "sd_over_seeds": {name: float(np.std(values)) for name, values in by_seed.items()},
+        "sd_over_folds": by_fold,
         "auc_all_folds": [interval.value, interval.low, interval.high],
         "r10_all_folds": [r10.value, r10.low, r10.high],
         "r10_gain_over_conse": [gain.value, gain.low, gain.high],
-        "pairs": len(own),
-        "folds": len(results),
+        "pairs": len(set(pair.tolist())),
+        "seeds": len(seeds),
+        "runs": len(results),
     }
 
 
@@ -124,8 +129,11 @@ def planted(results: list[dict], rate: float, draws: int = 20) -> np.ndarray:
     """Estimated share of wrong pairs where a share was planted, from scores of networks that never saw the pairs.
 
     One half of the pairs, drawn anew each time, calibrates; in the other half round(rate x n) get the score of another
-    picture. -> (draws,) estimates
+    picture; networks of different seeds apart. -> (seeds x draws,) estimates
     """
+    seeds = sorted({int(r["seed"]) for r in results})
+    if len(seeds) > 1:
+        return np.concatenate([planted([r for r in results if int(r["seed"]) == s], rate, draws) for s in seeds])
     own = np.concatenate([r["own"] for r in results])
     wrong = np.concatenate([r["random"] for r in results], axis=1)  # (DRAWS, pairs)
     estimates = []

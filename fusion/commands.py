@@ -56,32 +56,64 @@ def models(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    """A row a data set: the bundled ones, or the one that a path holds."""
+    """A row a data set: the bundled ones, or the one that a path holds; with `features`, a feature file of it."""
     from fusion.data import DATASETS, open_data
 
-    rows = []
-    for spec in [options.spec] if options.spec else list(DATASETS):
-        found = open_data(spec)
-        splits: dict[str, int] = {}
-        for sample in found.samples:
-            splits[sample.split or "all"] = splits.get(sample.split or "all", 0) + 1
-        rows.append(
-            {
-                "key": found.key, "name": found.name, "word": found.word, "samples": len(found.samples),
-                "splits": splits, "with_image": sum(s.image() is not None for s in found.samples),
-                "problems": list(found.problems),
-            }
-        )  # fmt: skip
+    if options.spec == "features":
+        return _features(options)
+    if options.of is not None:
+        raise FusionError(f'"data {options.spec} {options.of}" names two things; one data set, or features DATA.')
+    rows = [open_data(spec).summary() for spec in ([options.spec] if options.spec else DATASETS)]
     if options.json:
         _print(rows)
         return 0
     for row in rows:
+        graph = f", {row['triples']} triples, {row['links']} links" if "links" in row else ""
         print(
-            f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} samples, "
-            f"{row['with_image']} with an image"
+            f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} "
+            f"{'entities' if graph else 'samples'}, {row['with_image']} with an image{graph}"
         )
         for problem in row["problems"]:
             _say(f"  {problem}")
+    return 0
+
+
+def _features(options: argparse.Namespace) -> int:
+    """Features of a graph data set by the product's encoders, into a file that docs/feature-files.md describes."""
+    from tqdm import tqdm
+
+    from fusion.data import open_data
+    from fusion.data.feature_files import writable_name, write
+    from fusion.data.graph_features import graph_tables
+
+    if options.of is None or options.out is None:
+        raise FusionError("Nothing to compute: python -m fusion data features DATA --out FILE.safetensors")
+    path = writable_name(Path(options.out).expanduser())
+    wrong = [pair for pair in options.encoder if "=" not in pair]
+    if wrong:
+        raise FusionError(f'"--encoder {wrong[0]}" should be MODALITY=ENCODER, such as name=minilm.')
+    dataset = open_data(options.of)
+    for problem in dataset.problems:
+        _say(problem)
+    wanted = [name.strip() for name in options.modality.split(",")] if options.modality else None
+    with tqdm(unit="row", file=sys.stderr, disable=options.json) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        encoders = dict(pair.split("=", 1) for pair in options.encoder)
+        tables = graph_tables(dataset, wanted, encoders=encoders, progress=progress)
+    write(path, [sample.id for sample in dataset.samples], tables, dataset.digest, half=options.half)
+    made = {
+        name: {"width": table.values.shape[1], "known": int(table.known.sum()), "source": table.source}
+        for name, table in tables.items()
+    }
+    if options.json:
+        _print({"data": dataset.key, "entities": len(dataset), "file": str(path), "modalities": made})
+    else:
+        for name, row in made.items():
+            print(f"{name:<12} {row['width']:>5} wide, known of {row['known']} of {len(dataset)}, by {row['source']}")
     return 0
 
 
@@ -141,7 +173,7 @@ def _version(metadata: Any, name: str) -> str:
 def inspect(options: argparse.Namespace) -> int:
     """One sample through a checkpoint, as JSON and, with --out, as a report."""
     from fusion import report
-    from fusion.data import open_data
+    from fusion.data import open_data, pairs_only
     from fusion.inference import Pipeline
     from fusion.words import use
 
@@ -149,7 +181,7 @@ def inspect(options: argparse.Namespace) -> int:
     pipeline = Pipeline.open(_checkpoint(options.checkpoint))
     donor = _sample(None, options.donor, "donor") if options.donor else None
     if options.id:
-        sample = open_data(options.data).get(options.id)
+        sample = pairs_only(open_data(options.data)).get(options.id)
     else:
         if options.image is None and options.text is None:
             raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
@@ -199,10 +231,10 @@ def observe(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fusion import jobs, observations
-    from fusion.data import open_data
+    from fusion.data import open_data, pairs_only
     from fusion.inference import Pipeline
 
-    dataset = open_data(options.data)
+    dataset = pairs_only(open_data(options.data))
     pipeline = Pipeline.open(_checkpoint(options.checkpoint))
     started = time.perf_counter()
     with tqdm(total=len(dataset.samples), unit="sample", file=sys.stderr, disable=options.json) as bar:
@@ -251,7 +283,7 @@ def train(options: argparse.Namespace) -> int:
         options.model, options.data, name=options.name, seed=options.seed, epochs=options.epochs,
         minutes=options.minutes,
         rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=_say,
-        settings=dict(pair.split("=", 1) for pair in options.set),
+        settings=dict(pair.split("=", 1) for pair in options.set), fine_tune=options.fine_tune,
     )  # fmt: skip
     if options.json:
         _print({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
@@ -280,7 +312,12 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("spec", nargs="?", help="a bundled data set or a path; all bundled ones by default")
+    parser.add_argument("spec", nargs="?", help="a bundled data set or a path (default: all bundled), or `features`")
+    parser.add_argument("of", nargs="?", metavar="DATA", help="with `features`: the graphs to compute them of")
+    parser.add_argument("--out", help="with `features`: the file to write, .safetensors or .npz")
+    parser.add_argument("--modality", help="with `features`: which, apart by commas (default: all but char)")
+    parser.add_argument("--encoder", action="append", default=[], metavar="MODALITY=NAME", help="another encoder")
+    parser.add_argument("--half", action="store_true", help="with `features`: 16 bits a number")
     _json(parser)
 
 
@@ -320,6 +357,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, help="peak learning rate (default: the recipe's)")
     parser.add_argument("--batch", type=int, help="samples a step (default: the recipe's)")
     parser.add_argument("--mismatch", type=float, default=0.0, help="share of training pairs whose image is exchanged")
+    parser.add_argument("--fine-tune", action="store_true", help="train the text encoder along (slower; kept with it)")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved epoch of this name")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the model")
     _json(parser)
@@ -336,7 +374,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "models": ("list the systems", _json, models),
-    "data": ("list the bundled data sets, or check one of your own", _data, data),
+    "data": ("list the data sets, check one of your own, or compute features of its entities", _data, data),
     "train": ("train a system", _train, train),
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
     "inspect": ("run one image and sentence through a checkpoint", _inspect, inspect),

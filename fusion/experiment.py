@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fusion import checkpoints, evaluation, reference, warm_start
-from fusion.encoders import image_encoder, text_encoder
+from fusion.encoders import TextEncoder, fresh, image_encoder, text_encoder
 from fusion.encoders.cache import FeatureCache
-from fusion.features import Features, encode
+from fusion.encoders.conse import Conse
+from fusion.features import Features, encode, told
 from fusion.files import home
 from fusion.inference import Pipeline
 from fusion.metrics.calibration import fit_isotonic
 from fusion.models import MODELS
 from fusion.models.maf import CLASSES, MAF, Config
-from fusion.training import Epoch, Recipe, fit
+from fusion.training import ENCODER, Epoch, Recipe, Tuned, fit
 from fusion.types import FusionError, Image, Sample, Text
 
 if TYPE_CHECKING:
@@ -30,18 +32,19 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
     from fusion.models.base import FusionModel
 
+TEXT_WEIGHTS = "encoders/text.safetensors"  # of a fine-tuned text encoder, inside the checkpoint
 ENCODERS = {"text": "minilm+shape", "image": "efficientnet-lite0"}
 SETTINGS = Config(
     text_width=384, shape_width=10, image_width=1280, max_length=64, inner_width=768, cm_padding="masked",
     negative_rate=32,
     tagging_share=0.1,  # a sentence's log-likelihood sums some twenty words and would drown the two other terms
 )  # fmt: skip
-# Frozen features need a faster tagger than fine-tuned ones; the matching head sums over positions, so a step of it
-# counts some twenty times.
+# The matching path starts trained (fusion.warm_start) and every rate tried lowered it on inner validation pairs, so it
+# is held; frozen features need a faster tagger than fine-tuned ones (docs/decisions/0011).
 RECIPE = Recipe(
-    epochs=8, rate=2e-5, patience=3, noise=0.2, decay=0.05,
+    epochs=10, rate=2e-5, patience=4, noise=0.2, decay=0.05,
     rates=(
-        ("cross.", 0.25), ("region_map.", 0.25), ("match.", 0.1), ("emission.", 100.0), ("crf.", 100.0),
+        ("cross.", 0.0), ("region_map.", 0.0), ("match.", 0.0), ("emission.", 100.0), ("crf.", 100.0),
         ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
     ),
 )  # fmt: skip
@@ -55,10 +58,20 @@ class Material:
     views: Tensor  # (N, 2) picture indices, -1 without a second rendering
     group: np.ndarray  # (N,) what same-group negatives are drawn within, "" without
     rows: Mapping[str, Tensor]  # {split: row indices}
+    samples: Sequence[Sample]
+    prior: Tensor | None = None  # (U, D) pictures placed among texts by ConSE, None where the encoders can't
 
     def split(self, name: str) -> Features:
         """The samples of a split."""
         return self.features.rows(self.rows[name])
+
+    def retold(self, text: TextEncoder, limit: int, *splits: str) -> Material:
+        """The same with the texts of some splits encoded by another encoder that cuts the same word pieces."""
+        rows = torch.cat([self.rows[name] for name in splits])
+        part = self.features.rows(rows).retold(text, [self.samples[i] for i in rows.tolist()], limit)
+        steps, pooled = self.features.text_steps.clone(), self.features.text_pooled.clone()
+        steps[rows], pooled[rows] = part.text_steps, part.text_pooled
+        return replace(self, features=replace(self.features, text_steps=steps, text_pooled=pooled))
 
 
 def material(
@@ -82,7 +95,8 @@ def material(
     splits = {name: [i for i, s in enumerate(samples) if s.split == name] for name in ("train", "valid", "test")}
     return Material(
         features.rows(torch.arange(len(samples))), views, np.array([s.note.get("group", "") for s in samples]),
-        {name: torch.tensor(rows, dtype=torch.long) for name, rows in splits.items()},
+        {name: torch.tensor(rows, dtype=torch.long) for name, rows in splits.items()}, samples,
+        Conse(text, image).embed_images(features.image_pooled) if image.head is not None else None,
     )  # fmt: skip
 
 
@@ -115,7 +129,7 @@ def own_samples(dataset: DataSet, seed: int) -> list[Sample]:
     return [replace(sample, split=str(name)) for sample, name in zip(dataset.samples, split, strict=True)]
 
 
-def begin(settings: Config, train: Features, views: Tensor, seed: int) -> MAF:
+def begin(settings: Config, train: Features, views: Tensor, seed: int, prior: Tensor | None = None) -> MAF:
     """A new model whose matching head starts from an aligned space (fusion.warm_start)."""
     torch.manual_seed(seed)
     model = MAF(settings)
@@ -129,7 +143,7 @@ def begin(settings: Config, train: Features, views: Tensor, seed: int) -> MAF:
         (once, there[torch.randperm(len(there), generator=torch.Generator().manual_seed(seed))[: len(once)]])
     )
     part = train.rows(chosen)
-    warm_start.start(model, part, views[chosen], seed)
+    warm_start.start(model, part, views[chosen], seed, prior=prior)
     wrong = evaluation.negatives(part, seed)
     with torch.inference_mode():
         logits = torch.cat([_logits(model.eval(), part, None), _logits(model, part, wrong)])
@@ -172,6 +186,7 @@ def score(features: Features, group: np.ndarray, seed: int) -> Callable[[Any], d
 def train(
     key: str, data: str, *, name: str | None, seed: int, epochs: int | None, minutes: float, rate: float | None,
     batch: int | None, mismatch: float, resume: bool, say: Callable[[str], None], settings: Mapping[str, str],
+    fine_tune: bool = False,
 ) -> Checkpoint:  # fmt: skip
     """Train, keep the best validation epoch, measure it on the test split, and save it with card and reference."""
     from fusion import cards
@@ -182,7 +197,7 @@ def train(
         raise FusionError(f'There is no system "{key}"; there are {", ".join(MODELS)}.')
     config = _changed(SETTINGS, settings)
     wanted = {"epochs": epochs, "rate": rate, "batch": batch, "minutes": minutes, "seed": seed}
-    recipe = replace(RECIPE, **{k: v for k, v in wanted.items() if v is not None})
+    recipe = replace(RECIPE, **{k: v for k, v in wanted.items() if v is not None}, text_rate=1.0 if fine_tune else 0.0)
     dataset = open_data(data)
     samples = gloss_samples() if data == "gloss" else own_samples(dataset, seed)
     if mismatch:
@@ -197,23 +212,32 @@ def train(
         (folder / "state.pt").unlink()
     epoch = run(made, config, recipe, folder, say)
     model = MAF(config)
-    model.load_state_dict(epoch.state)
+    model.load_state_dict({k: v for k, v in epoch.state.items() if not k.startswith(ENCODER)})
     model.eval()
+    text = {k.removeprefix(ENCODER): v.half() for k, v in epoch.state.items() if k.startswith(ENCODER)}
+    encoders = ENCODERS | ({"text": f"{ENCODERS['text']}:{TEXT_WEIGHTS}"} if text else {})
     target = home() / "checkpoints" / folder.name
+
+    def fill(aside: Path) -> None:
+        if text:
+            (aside / TEXT_WEIGHTS).parent.mkdir()
+            save_file(text, aside / TEXT_WEIGHTS)
+
     checkpoints.save(
-        target, model, encoders=ENCODERS, data=dataset.key, metrics={}, card="",
-        origin={"trained": "here", "seed": seed},
-        half=True,
+        target, model, encoders=encoders, data=dataset.key, metrics={}, card="",
+        origin={"trained": "here", "seed": seed}, half=True, fill=fill,
     )  # fmt: skip
     saved = checkpoints.read(target)
     stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
+    if text:
+        made = made.retold(text_encoder(encoders["text"], saved.folder), config.max_length, "train", "valid", "test")
     held_out = make_reference(stored, made, seed)
     figures = measure(stored, made, seed)
-    figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.number, "mismatch": mismatch, "seed": seed}
+    figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.chosen, "mismatch": mismatch, "seed": seed}
     checkpoints.save(
-        target, model, encoders=ENCODERS, data=dataset.key, metrics=figures,
+        target, model, encoders=encoders, data=dataset.key, metrics=figures,
         card=cards.write(dataset, config, recipe, figures),
-        origin={"trained": "here", "seed": seed}, half=True,
+        origin={"trained": "here", "seed": seed}, half=True, fill=fill,
     )  # fmt: skip
     reference.save(target, held_out)
     (folder / "state.pt").unlink(missing_ok=True)
@@ -241,23 +265,33 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
 
     features, views = made.split("train"), made.views[made.rows["train"]]
     started = time.perf_counter()
-    model = begin(config, features, views, recipe.seed)
+    model = begin(config, features, views, recipe.seed, made.prior)
     valid_group = made.group[made.rows["valid"].numpy()]
     say(
         f"{len(features)} training samples, {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"seed {recipe.seed}."
     )
-    chosen, last = 0, None
-    for last in fit(model, features, recipe, score(made.split("valid"), valid_group, 0), folder=folder, views=views):
+    tuned = None
+    if recipe.text_rate:
+        encoder = fresh(ENCODERS["text"])
+        assert isinstance(encoder, TextEncoder)
+        samples = [made.samples[i] for i in made.rows["train"].tolist()]
+        tuned = Tuned(encoder, encoder.tokenise([told(sample) for sample in samples], features.text_mask.shape[1]))
+
+    def judge(model: MAF) -> dict[str, float]:
+        now = made if tuned is None else made.retold(tuned.encoder, config.max_length, "valid")
+        return score(now.split("valid"), valid_group, 0)(model)
+
+    last = None
+    for last in fit(model, features, recipe, judge, folder=folder, views=views, tuned=tuned):
         losses = "  ".join(f"{k} {v:.3f}" for k, v in last.losses.items())
         scores = "  ".join(f"{k} {v:.3f}" for k, v in last.scores.items())
-        chosen = last.number if last.best else chosen
         mark = " *" if last.best else ""
         say(f"epoch {last.number}/{recipe.epochs}  {losses}  |  {scores}  {time.perf_counter() - started:.0f} s{mark}")
         jobs.report(last.number, recipe.epochs, "training")
     if last is None:
         raise FusionError("The run had ended already; train again without --resume.")
-    return replace(last, number=chosen or last.number)
+    return last
 
 
 def make_reference(model: FusionModel, made: Material, seed: int) -> reference.Reference:

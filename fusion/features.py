@@ -66,6 +66,16 @@ class Features:
             target=None if self.targets is None else self.targets[rows, :longest],
         )
 
+    def retold(self, text: TextEncoder, samples: Sequence[Sample], limit: int, size: int = 32) -> Features:
+        """The same samples with texts encoded by another encoder that cuts the same word pieces."""
+        steps, pooled = self.text_steps.clone(), self.text_pooled.clone()
+        order = torch.argsort(self.text_mask.sum(1), stable=True)
+        for rows in order.split(size):
+            made = encode_texts(text, [samples[i] for i in rows.tolist()], limit, False)
+            steps[rows, : made.steps.shape[1]] = made.steps.half().cpu()
+            pooled[rows] = made.pooled.float().cpu()
+        return replace(self, text_steps=steps, text_pooled=pooled)
+
     def rows(self, index: Tensor) -> Features:
         """Some of the samples; the pictures are shared, not copied."""
         at = index.tolist()
@@ -137,10 +147,19 @@ def encode(
     return _gather(samples, texts, image_of, image_steps, image_pooled, classes)
 
 
+def told(sample: Sample) -> Text:
+    """The sample's text as an encoder takes it, empty without one."""
+    return part if isinstance(part := sample.parts.get("text"), Text) else Text("")
+
+
 def encode_texts(text: TextEncoder, samples: Sequence[Sample], limit: int, pads: bool, trace: bool = False) -> Encoded:
     """Features of the samples' texts, cut at `limit` pieces; padded to it only for models that read padding."""
-    parts = [part if isinstance(part := sample.parts.get("text"), Text) else Text("") for sample in samples]
-    made = text.encode(parts, length=min(limit, text.max_length), trace=trace, padding="read" if pads else "zero")
+    made = text.encode(
+        [told(sample) for sample in samples],
+        length=min(limit, text.max_length),
+        trace=trace,
+        padding="read" if pads else "zero",
+    )
     if pads:
         return made
     longest = max(1, int(made.mask.sum(1).max()))

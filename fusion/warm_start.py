@@ -3,7 +3,7 @@
 With a few thousand pairs, eq. (3) and (4) of MAF hardly learn to compare from scratch (measured: docs/decisions). Two
 linear heads on pooled vectors learn it in seconds; here they are written into the layer, which then trains on as usual.
 
-    t = W_t x, i = W_i v     heads of K dimensions, trained by info_nce on pooled vectors
+    t = W_t x, i = W_i v     K dimensions; see `aligned`
     t i = ((t + i)^2 - (t - i)^2) / 4,  GELU(z) + GELU(-z) = z erf(z / sqrt 2) = 0.8 z^2 near 0
 
 The image is written along the K directions of the text space in which texts vary least, the text is read from the
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fusion.blocks.attention import CrossLayer
-from fusion.losses import info_nce
+from fusion.losses import unit
 
 if TYPE_CHECKING:
     from fusion.features import Features
@@ -35,46 +36,101 @@ LOOKS = (
     1.25,
     1.5,
 )  # standard deviation over regions of the logits of the heads that look from the start
+PRIOR = 0.5  # weight of the untrained form beside the trained ones
 IMAGE_ENERGY = 1.5  # squared length of the image's part relative to a token's own
 
 
 def heads(
-    text: Tensor, image: Tensor, views: Tensor, width: int, seed: int, *, epochs: int = 25, noise: float = 0.2
-) -> tuple[nn.Linear, nn.Linear]:
-    """Two linear heads that place partners close: text (N, D), image (U, D'), views (N, V) picture indices or -1."""
+    text: Tensor, image: Tensor, views: Tensor, width: int, seed: int, *, count: int = 4, epochs: int = 25,
+    noise: float = 0.2,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Pairs of linear heads that place partners close, `count` of them from different starts, trained side by side.
+
+    text (N, D), image (U, D'), both centred; views (N, V) picture indices or -1. -> (S, K, D), (S, K, D')
+    """
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    of_text, of_image = nn.Linear(text.shape[1], width), nn.Linear(image.shape[1], width)
-    optimiser = torch.optim.AdamW([*of_text.parameters(), *of_image.parameters()], lr=2e-3, weight_decay=0.05)
-    steps = epochs * max(1, len(text) // 64)
+    made = [_even(count, width, side.shape[1], generator).requires_grad_() for side in (text, image)]
+    optimiser = torch.optim.AdamW(made, lr=2e-3, weight_decay=0.05)
+    steps = epochs * (len(text) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps + 1)
     text_noise, image_noise = noise * text.std(), noise * image.std()
     for _ in range(epochs):
-        for rows in torch.randperm(len(text), generator=generator).split(64):
-            if len(rows) < 2 or schedule.last_epoch >= steps:
-                continue
-            choice = torch.randint(views.shape[1], (len(rows), 1), generator=generator)
-            picked = views[rows].gather(1, choice).squeeze(1)
+        orders = torch.stack([torch.randperm(len(text), generator=generator) for _ in range(count)])  # (S, N)
+        for rows in orders[:, : len(text) // 64 * 64].split(64, 1):
+            choice = torch.randint(views.shape[1], (*rows.shape, 1), generator=generator)
+            picked = views[rows].gather(2, choice).squeeze(2)
             picked = torch.where(picked >= 0, picked, views[rows, 0])
-            t, v = text[rows], image[picked]
-            t, v = t + text_noise * torch.randn_like(t), v + image_noise * torch.randn_like(v)
-            loss = info_nce(of_text(t), of_image(v), 0.1, 0.5)
+            t, v = text[rows], image[picked]  # (S, B, D), (S, B, D')
+            t = t + text_noise * torch.randn(t.shape, generator=generator)
+            v = v + image_noise * torch.randn(v.shape, generator=generator)
+            logits = unit(t @ made[0].mT) @ unit(v @ made[1].mT).mT / 0.1  # (S, B, B)
+            partner = torch.arange(logits.shape[1]).repeat(count)
+            ways = (functional.cross_entropy(one.flatten(0, 1), partner) for one in (logits, logits.mT))
+            loss = count * sum(ways, torch.zeros(())) / 2  # the mean over pairs of heads, times how many there are
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-    return of_text.requires_grad_(False), of_image.requires_grad_(False)
+    return made[0].detach(), made[1].detach()
 
 
-def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64) -> None:
+def _even(count: int, rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """What a fresh linear layer holds: uniform within 1 / sqrt(columns). -> (count, rows, columns)"""
+    return (torch.rand(count, rows, columns, generator=generator) * 2 - 1) / math.sqrt(columns)
+
+
+def aligned(
+    text: Tensor, image: Tensor, views: Tensor, width: int, seed: int, prior: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Linear maps of text (N, D) and image (U, D') into one space, where partners' dot products are high.
+
+    The bilinear forms of four pairs of heads are averaged. Where `prior` (U, D) places pictures among the texts with
+    nothing trained (ConSE), the linear map nearest to it (ridge regression) is added at half their weight: it knows
+    things that the pairs don't show. Their sum is cut to the `width` directions that move the score most.
+    -> (K, D), (K, D')
+    """
+    own = views[:, 0]
+    text, image = text - text.mean(0), image - image[own].mean(0)
+    shuffled = image[own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))]]
+
+    def even(form: Tensor) -> Tensor:
+        return form / ((text @ form) * shuffled).sum(1).std()  # to scores of random pairs with deviation 1
+
+    of_text, of_image = heads(text, image, views, width, seed)
+    form = even(torch.stack([even(one.T @ other) for one, other in zip(of_text, of_image, strict=True)]).mean(0))
+    if prior is not None:
+        seen = views[views >= 0].unique()
+        there, wanted = image[seen].double(), (prior[seen] - prior[seen].mean(0)).double()
+        gram = there.T @ there
+        gram.diagonal().add_(torch.linalg.matrix_norm(there) ** 2 / len(gram))  # ridge: the mean eigenvalue
+        form = form + PRIOR * even(torch.linalg.solve(gram, there.T @ wanted).T.float())
+    roots = [_root(side) for side in (text, image[own])]  # x = root z, z white: what the cut keeps is counted in scores
+    left, size, right = torch.linalg.svd(roots[0].T @ form.double() @ roots[1], full_matrices=False)
+    scale = size[:width].sqrt()[:, None]
+    cut = (left[:, :width].T * scale, right[:width] * scale)
+    found = [
+        torch.linalg.solve_triangular(root, side, upper=False, left=False)
+        for root, side in zip(roots, cut, strict=True)
+    ]
+    return found[0].float(), found[1].float()
+
+
+def _root(rows: Tensor) -> Tensor:
+    """Lower triangular square root of the covariance of rows (N, D), a thousandth of its mean variance added."""
+    covariance = torch.cov(rows.T.double())
+    covariance.diagonal().add_(1e-3 * covariance.diagonal().mean())
+    return torch.linalg.cholesky(covariance)
+
+
+def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 96, prior: Tensor | None = None) -> None:
     """Write an aligned space of `width` dimensions into the first co-attention layer and the matching head, in place.
 
-    train: samples with pictures; views (N, V): indices of each sample's pictures, -1 for none.
+    train: samples with pictures; views (N, V): indices of each sample's pictures, -1 for none; prior: see `aligned`.
     """
     size = model.config.text_width
     layer = cast(CrossLayer, model.cross[0])  # a ModuleList types its members as Module
+    width = min(width, size // 4, model.config.image_width, model.config.inner_width // 4)  # what there is room for
     inner = 4 * width
-    assert model.config.inner_width >= inner, "the hidden layer has no room for four units a dimension"
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(train), generator=generator)[:2000]
     tokens = train.text_steps[rows][..., :size][train.text_mask[rows]].float()  # (n, D)
@@ -82,10 +138,10 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
     directions = torch.linalg.eigh(torch.cov((tokens - mean).T.double()))[1].float()  # (D, D), least varied first
     free, carrier, rest = directions[:, :width], directions[:, width], directions[:, width + 1 :]
     project = rest @ rest.T  # what texts are read from
-    of_text, of_image = heads(train.text_pooled @ project, train.image_pooled, views, width, seed)
-    t = train.text_pooled @ project @ of_text.weight.T
-    i = train.image_pooled[views[:, 0]] @ of_image.weight.T
-    read_text = (of_text.weight @ project) / t.std(0)[:, None]  # (K, D), unit variance over texts
+    of_text, of_image = aligned(train.text_pooled @ project, train.image_pooled, views, width, seed, prior)
+    t = train.text_pooled @ project @ of_text.T
+    i = train.image_pooled[views[:, 0]] @ of_image.T
+    read_text = (of_text @ project) / t.std(0)[:, None]  # (K, D), unit variance over texts
     text_bias = -t.mean(0) / t.std(0)
     weight = t.std(0) * i.std(0)  # (K,), what each dimension had in the dot product
     weight = weight / weight.mean()
@@ -93,7 +149,7 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
     usual = (tokens + loud * torch.randn(len(tokens), width, generator=generator) @ free.T).std(1).mean()
     level = tokens.mean()
     with torch.no_grad():
-        model.region_map.weight[:width] = of_image.weight / i.std(0)[:, None]
+        model.region_map.weight[:width] = of_image / i.std(0)[:, None]
         model.region_map.bias[:width] = -i.mean(0) / i.std(0)
         layer.value.weight.copy_(torch.eye(size))
         layer.value.bias.zero_()
@@ -105,8 +161,8 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 64
             linear.weight.mul_(0.1)  # the heads that carry the aligned values begin with an even look at all regions
             linear.bias.zero_()
         some = train.image_steps[:: max(1, len(train.image_steps) // 64)].float()  # (m, R, D')
-        aligned = some @ model.region_map.weight[:width].T + model.region_map.bias[:width]
-        _look(layer, tokens, aligned, read_text, text_bias, spread)
+        near = some @ model.region_map.weight[:width].T + model.region_map.bias[:width]
+        _look(layer, tokens, near, read_text, text_bias, spread)
         read_image = (free.T * usual) / loud  # (K, D) of the normalised sum
         image_bias = (free.T.sum(1) * level - free.T @ mean) / loud
         read, bias = read_text * usual, text_bias + read_text.sum(1) * level

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from fusion import evaluation, experiment
+from fusion.encoders import minilm
 from fusion.features import Features
 from fusion.metrics.matching import auc
 from fusion.models.maf import MAF, Config
-from fusion.training import Recipe, fit, rate_at
+from fusion.training import Recipe, Tuned, fit, rate_at
 from fusion.types import FusionError, Steps
 
 SMALL = Config(
@@ -52,13 +53,71 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path: Path) 
     whole = fresh()
     list(fit(whole, train, recipe, score, folder=tmp_path / "whole"))
     run = fit(fresh(), train, recipe, score, folder=tmp_path / "broken")
-    next(run), next(run)
-    run.close()  # killed after two epochs
+    next(run), next(run), next(run)
+    run.close()  # killed after the start and two epochs
     rest = fresh()
     epochs = [epoch.number for epoch in fit(rest, train, recipe, score, folder=tmp_path / "broken")]
     assert epochs == [3, 4]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, rest.state_dict()[name]), name
+
+
+def test_the_first_epoch_is_the_start_and_is_kept_where_training_never_beats_it() -> None:
+    torch.manual_seed(5)
+    model = MAF(SMALL)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    falling = iter([0.9, 0.5, 0.4])
+    epochs = list(fit(model, planted(40, 2), Recipe(epochs=2, batch=16), lambda _: {"score": next(falling)}))
+    assert [epoch.number for epoch in epochs] == [0, 1, 2]
+    assert [epoch.chosen for epoch in epochs] == [0, 0, 0]
+    assert not torch.equal(model.emission.weight, before["emission.weight"])
+    assert all(torch.equal(value, before[name]) for name, value in epochs[-1].state.items())
+
+
+def test_what_has_a_rate_of_zero_stays_as_it_is() -> None:
+    torch.manual_seed(5)
+    model = MAF(SMALL)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    list(fit(model, planted(40, 2), Recipe(epochs=1, batch=16, decay=0.1, rates=(("cross.", 0.0),)), score))
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert "emission.weight" in changed
+    assert not any(name.startswith("cross.") for name in changed)
+
+
+def test_a_text_encoder_trains_along_and_resumes(tmp_path: Path) -> None:
+    texts = [
+        f"the {colour} {thing} number {i}" for i in range(5) for colour in ("red", "blue") for thing in ("cat", "cup")
+    ]
+
+    def fresh() -> tuple[MAF, Features, Tuned]:
+        torch.manual_seed(5)
+        reader = minilm(shapes=True)
+        reader.module.layers = reader.module.layers[:1]  # the first layer is enough to see gradients
+        config = dataclasses.replace(SMALL, text_width=384, shape_width=10, heads=4)
+        tokens = reader.tokenise(texts, 7)
+        train = dataclasses.replace(
+            planted(len(texts), 2, config), text_mask=tokens.mask, text_steps=torch.zeros(len(texts), 7, 394).half()
+        )
+        return MAF(config), train, Tuned(reader, tokens)
+
+    recipe = Recipe(epochs=2, batch=10, rate=1e-3, text_rate=0.5, decay=0.0)
+    model, train, tuned = fresh()
+    word = next(iter(tuned.encoder.module.state_dict()))
+    before = tuned.encoder.module.state_dict()[word].clone()
+    whole = list(fit(model, train, recipe, score, tuned=tuned))[-1]
+    after = tuned.encoder.module.state_dict()[word]
+    used = torch.zeros(len(after), dtype=torch.bool)
+    used[tuned.tokens.ids[:, :7].unique()] = True
+    assert (after != before).any(1)[used].float().mean() > 0.9
+    assert torch.equal(after[~used], before[~used])
+    assert {name.split(".")[0] for name in whole.state} >= {"text_encoder", "cross"}
+    model, train, tuned = fresh()
+    run = fit(model, train, recipe, score, folder=tmp_path, tuned=tuned)
+    next(run), next(run)
+    run.close()
+    model, train, tuned = fresh()
+    list(fit(model, train, recipe, score, folder=tmp_path, tuned=tuned))
+    assert torch.equal(tuned.encoder.module.state_dict()[word], after)
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence() -> None:
@@ -76,7 +135,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 def test_the_matching_head_compares_before_any_training() -> None:
-    config = dataclasses.replace(SMALL, text_width=160, heads=4, inner_width=300)
+    config = dataclasses.replace(SMALL, text_width=160, heads=4, inner_width=400)
     train, held_out = planted(400, 4, config), planted(120, 6, config)
     views = torch.stack((train.image_of, torch.full_like(train.image_of, -1)), 1)
     model = experiment.begin(config, train, views, seed=0)

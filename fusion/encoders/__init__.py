@@ -1,7 +1,8 @@
 """Raw text and pictures -> features, by pretrained encoders that are frozen unless a training loop thaws them.
 
-`encoder(name)` gives one: a name of ENCODERS, `hf:<local folder or hub name>` for what transformers can load, or
-`folder:<sub-folder>` for weights that lie inside a checkpoint.
+`encoder(name)` gives one: a name of ENCODERS, `hf:<local folder or hub name>` for what transformers can load,
+`folder:<sub-folder>` for an encoder that lies inside a checkpoint, or `<name of ENCODERS>:<file>` for one of ours with
+fine-tuned weights inside a checkpoint.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ def fresh(name: str, root: Path | None = None, device: torch.device | str | None
             if root is None:
                 raise FusionError(f'The encoder "{name}" lies inside a checkpoint; open it through its checkpoint.')
             made = from_folder(inside(root, where), name)
+        elif kind in ENCODERS and where:
+            if root is None:
+                raise FusionError(f'The encoder "{name}" lies inside a checkpoint; open it through its checkpoint.')
+            made = ENCODERS[kind]()
+            if not isinstance(made, TextEncoder):
+                raise FusionError(f'"{name}": only text encoders come with fine-tuned weights; use {kind} as it is.')
+            made.fill(inside(root, where), name)
         else:
             raise FusionError(
                 f'There is no encoder "{name}"; there are {", ".join(ENCODERS)}, hf:<local folder or hub name> and '

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fusion.device import exclusive
 from fusion.encoders.base import MINILM, MINILM_PIECES, Encoded
 from fusion.encoders.bert import Hidden, load_bert
 from fusion.encoders.tokens import SHAPES, Pieces, Tokens
+from fusion.files import file_digest
 from fusion.signals import Attention
 from fusion.types import FusionError, Text
 
@@ -68,6 +72,28 @@ class TextEncoder:
         """Itself, moved to a device."""
         self.module.to(device)
         return self
+
+    def fill(self, weights: Path, name: str) -> None:
+        """Take other weights of the same network from a safetensors file, and another name.
+
+        Raises FusionError when the file can't be read or its tensors aren't exactly those of the network.
+        """
+        try:
+            tensors = load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise FusionError(
+                f"The fine-tuned weights {weights.name} can't be read ({error}); copy the checkpoint again."
+            ) from None
+        own = {key: value.shape for key, value in self.module.state_dict().items()}
+        if own != {key: value.shape for key, value in tensors.items()}:
+            raise FusionError(
+                f"The fine-tuned weights {weights.name} don't fit {self.name}; use the checkpoint as it was saved."
+            )
+        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+            raise FusionError(f"The fine-tuned weights {weights.name} hold NaN or infinite numbers; train again.")
+        self.module.load_state_dict({key: value.float() for key, value in tensors.items()})
+        self.name = name
+        self._digest = lambda: file_digest(weights)
 
     def tokenise(self, texts: Sequence[str | Text], length: int | None = None) -> Tokens:
         """Word pieces of B texts, padded to `length` or the longest. Raises FusionError when `length` is too long."""
