@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from fusion.data.graphs import GraphSet
+from fusion.data.graphs import SPLITS, GraphSet
 from fusion.files import digest
 from fusion.types import FusionError, Sample
 
@@ -55,6 +56,24 @@ class DataSet:
         if row is None:
             raise FusionError(f'"{self.name}" has no sample "{id[:80]}"; its ids are like {_examples(self.samples)}.')
         return self.samples[row]
+
+    def summary(self) -> dict[str, object]:
+        """Counts, splits and problems, as `python -m fusion data --json` prints them."""
+        splits = Counter(sample.split or "all" for sample in self.samples)
+        row: dict[str, object] = {
+            "key": self.key, "name": self.name, "kind": self.kind, "word": self.word, "samples": len(self.samples),
+            "splits": dict(splits), "with_image": sum(sample.image() is not None for sample in self.samples),
+            "problems": list(self.problems), "notes": list(self.notes),
+        }  # fmt: skip
+        if self.graph is not None:
+            row |= {
+                "graphs": list(self.graph.titles), "entities": [len(self.graph.rows(side)) for side in (0, 1)],
+                "triples": len(self.graph.triples), "relations": len(self.graph.relations),
+                "attributes": len(self.graph.attributes), "links": len(self.graph.links),
+                "link_splits": {name: len(self.graph.pairs(name)) for name in SPLITS},
+                "without_an_edge": int((self.graph.degree() == 0).sum()),
+            }  # fmt: skip
+        return row
 
     def head(self, count: int) -> DataSet:
         """Its first samples, all of them when there are fewer."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,8 +40,18 @@ class FeatureCache:
         self.folder = folder if folder is not None else home() / "features"
         self.limit = int(2**30 * (limit_gb if limit_gb is not None else _limit_gb()))
 
-    def images(self, encoder: ImageEncoder, samples: Sequence[Sample], progress: Progress | None = None) -> Features:
-        """Region features of every sample's picture; a picture that can't be opened is absent and named in `broken`."""
+    def images(
+        self,
+        encoder: ImageEncoder,
+        samples: Sequence[Sample],
+        progress: Progress | None = None,
+        *,
+        pooled_only: bool = False,
+    ) -> Features:
+        """Region features of every sample's picture; a picture that can't be opened is absent and named in `broken`.
+
+        With `pooled_only` there are no regions, T is 0, and a picture takes a twentieth of the room.
+        """
         from fusion.encoders.pictures import open_picture  # Pillow is slow to import and texts need none of it
 
         keys, broken = _picture_keys(encoder, samples)
@@ -58,9 +69,14 @@ class FeatureCache:
                     broken.update({s.id: str(error) for s, other in zip(samples, keys, strict=True) if other == key})
             return good, torch.cat(pixels) if pixels else encoder.prepare([])
 
-        steps = encoder.grid[0] * encoder.grid[1]
-        space = Space(self.folder, encoder.name, steps, encoder.width, encoder.pooled_width)
-        work = Work(prepare, encoder.encode_pixels, PICTURES_A_SHARD)
+        def pooled(pixels: Tensor) -> Encoded:
+            made = encoder.encode_pixels(pixels)
+            return replace(made, steps=made.steps[:, :0], mask=made.mask[:, :0])
+
+        steps = 0 if pooled_only else encoder.grid[0] * encoder.grid[1]
+        name = f"{encoder.name}-pooled" if pooled_only else encoder.name
+        space = Space(self.folder, name, steps, encoder.width, encoder.pooled_width)
+        work = Work(prepare, pooled if pooled_only else encoder.encode_pixels, PICTURES_A_SHARD)
         return self._trimmed(space.collect([s.id for s in samples], keys, work, broken, progress))
 
     def texts(
