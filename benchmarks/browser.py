@@ -1,8 +1,9 @@
 """What a person waits for, in a real headless Chromium (drawing in software) on the same machine as the server.
 
 Cold: from the start of the server's process to the heading of Home on screen, in a browser that never saw the app.
-Warm: from opening an address that this browser has opened before, in a new tab, to its heading. Drop: from the file's arrival in the page to the last change of any
-picture on the Inspect page, with a sentence there already and each file new to the server.
+Warm: from opening an address that this browser has opened before, in a new tab, to its heading. Drop: from the file's
+arrival in the page to the last change of any picture on the Inspect page, with a sentence there already and each file
+new to the server.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Training takes hours and is done by `python -m benchmarks.protocol`; this reads the scores that it kept. Intervals
 resample pairs, all seeds of a pair together. No epoch is chosen on a test fold. Recipes before this one were changed
-three times after looking at these folds' figures; this one (start and held matching path) was chosen on inner validation
-folds, pairs of the training part that are a test fold of another run: mildly optimistic.
+three times after looking at these folds' figures; this one (the start, and the held matching path) was chosen on inner
+validation folds, whose pairs are the test fold of another run: mildly optimistic.
 """
 
 from __future__ import annotations

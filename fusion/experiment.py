@@ -204,7 +204,8 @@ def train(
         exchanged = plant(replace(dataset, samples=tuple(s for s in samples if s.split == "train")), mismatch, seed)[0]
         samples = [*exchanged.samples, *(s for s in samples if s.split != "train")]
     say(f"Encoding {len(samples)} samples (kept for the next time)...")
-    made = material(samples, limit=config.max_length)
+    encoders = ENCODERS if config.shape_width else ENCODERS | {"text": "minilm"}
+    made = material(samples, limit=config.max_length, encoders=encoders)
     if not any(isinstance(s.target, tuple) for s in samples):
         say("These samples have no tags: matching and alignment are trained, tagging is not.")
     folder = home() / "runs" / (name or f"{key}-{dataset.key}-{seed}")
@@ -215,7 +216,8 @@ def train(
     model.load_state_dict({k: v for k, v in epoch.state.items() if not k.startswith(ENCODER)})
     model.eval()
     text = {k.removeprefix(ENCODER): v.half() for k, v in epoch.state.items() if k.startswith(ENCODER)}
-    encoders = ENCODERS | ({"text": f"{ENCODERS['text']}:{TEXT_WEIGHTS}"} if text else {})
+    if text:
+        encoders = encoders | {"text": f"{encoders['text']}:{TEXT_WEIGHTS}"}
     target = home() / "checkpoints" / folder.name
 
     def fill(aside: Path) -> None:
@@ -273,7 +275,7 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
     )
     tuned = None
     if recipe.text_rate:
-        encoder = fresh(ENCODERS["text"])
+        encoder = fresh(ENCODERS["text"] if config.shape_width else "minilm")
         assert isinstance(encoder, TextEncoder)
         samples = [made.samples[i] for i in made.rows["train"].tolist()]
         tuned = Tuned(encoder, encoder.tokenise([told(sample) for sample in samples], features.text_mask.shape[1]))
