@@ -37,11 +37,11 @@ def recent() -> list[Opened]:
     found = []
     for row in _rows("recent"):
         try:
-            one = Opened(str(row["page"]), dict(row["query"]), str(row["told"]), int(row.get("count", 0)))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            page, query, told, count = row["page"], row["query"], row["told"], row["count"]
+        except KeyError:
             continue
-        if all(isinstance(part, str) for pair in one.query.items() for part in pair):
-            found.append(one)
+        if isinstance(query, dict) and isinstance(count, int):
+            found.append(Opened(str(page), {str(k): str(v) for k, v in query.items()}, str(told), count))
     return found[:RECENT]
 
 

@@ -76,7 +76,7 @@ def _facts(values: np.ndarray, mine: np.ndarray, texts: Side) -> dict[str, str]:
     """What the finding and the text alternative say."""
     best = np.where(mine, values, -np.inf).max(1)
     rival = np.where(mine, -np.inf, values).max(1)
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    row, column = divmod(int(values.argmax()), values.shape[1])
     mean = lambda some: num(float(some.mean())) if some.size else "–"  # noqa: E731
     return {
         "texts": f"{len(values):,}", "images": f"{values.shape[1]:,}", "found": f"{int((best > rival).sum()):,}",
