@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fusion.data import DATASETS, DataSet, bundled, emoji, open_data, pairs_only
+from fusion.data.feature_files import made_for
+from fusion.data.graph_features import graph_features, graph_tables, picture_digest
 from fusion.data.graphs import SPLITS, split_links
+from fusion.encoders import image_encoder
+from fusion.encoders.cache import FeatureCache
 from fusion.types import FusionError
 
 
@@ -147,3 +153,28 @@ def test_links_are_split_by_the_seed_alone() -> None:
     for count, share in ((1, 0.3), (10, 0.01), (10, 1.0)):
         with pytest.raises(FusionError, match="nothing to train on or nothing to test"):
             split_links(count, share)
+
+
+def test_the_bundled_picture_features_are_the_encoders_own(data: DataSet, tmp_path: Path) -> None:
+    encoder = image_encoder("efficientnet-lite0")
+    path = emoji.FOLDER / "pictures.npz"
+    assert made_for(path) == picture_digest(data, encoder), "run tools/measure_emoji.py again"
+    table = graph_tables(data, ["image"], cache=FeatureCache(tmp_path))["image"]
+    assert not list(tmp_path.rglob("*.safetensors"))  # nothing was encoded
+    assert table.known.tolist() == [sample.image() is not None for sample in data.samples]
+    rows = np.flatnonzero(table.known)[:: len(data) // 6]
+    direct = encoder.encode([data.samples[row].image().open() for row in rows]).pooled.cpu().numpy()
+    np.testing.assert_allclose(table.values[rows], direct, atol=2e-3, rtol=2e-3)
+
+
+def test_the_card_says_what_was_counted_and_measured(data: DataSet) -> None:
+    text, said = (emoji.FOLDER / "card.md").read_text("utf-8"), emoji.meta()
+    assert said["word"] == data.word == "silver"
+    assert "**silver**" in text
+    for name, row in said["baselines"].items():
+        assert f"| {name} | {row['hits_1']:.3f} |" in text
+    pairs = data.graph.pairs("test")
+    names = torch.nn.functional.normalize(graph_features(data, ["name"]).features["name"], dim=1)
+    scores = names[pairs[:, 0]] @ names[pairs[:, 1]].T
+    hits = (scores >= scores.diag()[:, None]).sum(1) == 1
+    assert float(hits.float().mean()) == pytest.approx(said["baselines"]["name"]["hits_1"], abs=0.003)

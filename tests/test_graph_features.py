@@ -174,8 +174,8 @@ def test_a_file_keeps_what_it_was_given(tmp_path: Path, name: str) -> None:
     found = read(tmp_path / name, IDS)["image"]
     assert found.known.tolist() == [True, True, False, True, True, True]
     assert found.values.tolist() == [[0, 1], [2, 3], [0, 0], [6, 7], [8, 9], [10, 11]]
-    assert found.source == ("vgg16" if name.endswith("s") else "f.npz")
-    assert made_for(tmp_path / name) == ("d" * 64 if name.endswith("s") else "")
+    assert found.source == "vgg16"
+    assert made_for(tmp_path / name) == "d" * 64
 
 
 def test_a_file_stands_before_what_would_be_computed(data: DataSet, cache: FeatureCache, tmp_path: Path) -> None:

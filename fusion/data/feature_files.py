@@ -24,6 +24,7 @@ from fusion.types import FusionError
 
 FORMAT = "fusionscope-features-1"
 KNOWN = ".known"  # behind a modality's name: the table that says which rows are real
+ABOUT = ("ids", "data", "sources")  # arrays of an .npz that are no table
 MODALITY = 40  # characters of a modality's name
 _DAMAGED = (SafetensorError, zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError)
 
@@ -47,18 +48,17 @@ def write(path: Path, ids: Sequence[str], tables: Mapping[str, Table], data: str
     for name, table in tables.items():
         arrays[name] = np.ascontiguousarray(table.values, dtype=np.float16 if half else np.float32)
         arrays[name + KNOWN] = np.ascontiguousarray(table.known, dtype=np.uint8)
-    about = {
-        "format": FORMAT, "ids": json.dumps(list(ids), ensure_ascii=False), "data": data,
-        "sources": json.dumps({name: table.source for name, table in tables.items()}, ensure_ascii=False),
-        "sha256": _checksum(arrays),
-    }  # fmt: skip
+    assert not set(arrays) & set(ABOUT), "a modality can't be called so"
+    about = {"data": data, "sources": json.dumps({name: table.source for name, table in tables.items()})}
     try:
         with atomic_file(writable_name(path)) as aside:
             if path.suffix == ".safetensors":
-                save_file(arrays, aside, metadata=about)
+                said = {"format": FORMAT, "ids": json.dumps(list(ids), ensure_ascii=False), "sha256": _checksum(arrays)}
+                save_file(arrays, aside, metadata=about | said)
             else:
+                texts = {name: np.array(text) for name, text in about.items()}
                 with aside.open("wb") as stream:
-                    np.savez_compressed(stream, ids=np.array(list(ids)), **arrays)  # type: ignore[arg-type]  # its stub
+                    np.savez_compressed(stream, ids=np.array(list(ids)), **texts, **arrays)  # type: ignore[arg-type]  # its stub
     except OSError as error:
         raise FusionError(f'"{path}" can\'t be written ({error.strerror}); choose another place.') from error
 
@@ -96,7 +96,10 @@ def writable_name(path: Path) -> Path:
 def made_for(path: Path) -> str:
     """The digest of the data set that a file was made for, "" when it says none or can't be read."""
     try:
-        return _header(path).get("data", "")
+        if path.suffix != ".npz":
+            return _header(path).get("data", "")
+        with np.load(path, allow_pickle=False) as stored:
+            return str(stored["data"]) if "data" in stored.files else ""
     except _DAMAGED:
         return ""
 
@@ -116,7 +119,9 @@ def _open(path: Path) -> tuple[list[str], dict[str, np.ndarray], dict[str, Any]]
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            return [str(id) for id in arrays.pop("ids")], arrays, {}
+            ids, sources = arrays.pop("ids").tolist(), json.loads(str(arrays.pop("sources", "{}")))
+            arrays.pop("data", None)
+            return [str(id) for id in ids], arrays, sources if isinstance(sources, dict) else {}
         about = _header(path)
         from safetensors.numpy import load_file
 

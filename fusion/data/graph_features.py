@@ -182,7 +182,7 @@ def _encoded(
 
 def _bundled(dataset: DataSet, made: ImageEncoder) -> Table | None:
     """Picture features that come with a bundled set, None without or when they are of other pictures or weights."""
-    path = ASSETS / "data" / dataset.key / "pictures.safetensors"
+    path = ASSETS / "data" / dataset.key / "pictures.npz"
     if dataset.spec != dataset.key or not path.is_file() or made_for(path) != picture_digest(dataset, made):
         return None
     return replace(read(path, [sample.id for sample in dataset.samples])["image"], source=made.name)
