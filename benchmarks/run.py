@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, str] = {
     "throughput": "Many inspections",
     "browser": "On screen",
     "memory": "Memory of a tab",
+    "tabs": "Two checkpoints at once",
     "map": "A map of 10,000 pairs, on the server",
     "big_map": "A map of 10,000 pairs, on screen",
     "official": "Adopting a full-size official checkpoint",

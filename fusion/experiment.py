@@ -59,6 +59,7 @@ class Material:
     group: np.ndarray  # (N,) what same-group negatives are drawn within, "" without
     rows: Mapping[str, Tensor]  # {split: row indices}
     samples: Sequence[Sample]
+    own: np.ndarray  # (N,) bool, of the data set itself; False for further training pairs
     prior: Tensor | None = None  # (U, D) pictures placed among texts by ConSE, None where the encoders can't
 
     def split(self, name: str) -> Features:
@@ -77,8 +78,12 @@ class Material:
 def material(
     samples: Sequence[Sample], *, classes: tuple[str, ...] = CLASSES, limit: int = 64,
     progress: Callable[[int, int], None] | None = None, encoders: Mapping[str, str] = ENCODERS,
+    of: Mapping[str, int] | None = None,
 ) -> Material:  # fmt: skip
-    """Encode samples and their second renderings (note "image2", a path beside the first), kept on disk by content."""
+    """Encode samples and their second renderings (note "image2", a path beside the first), kept on disk by content.
+
+    of: ids of the data set that the samples belong to, where further training pairs are among them.
+    """
     second = [_second(sample) for sample in samples]
     extra = [
         Sample(f"{s.id} second", {"text": Text(""), "image": image})
@@ -96,6 +101,7 @@ def material(
     return Material(
         features.rows(torch.arange(len(samples))), views, np.array([s.note.get("group", "") for s in samples]),
         {name: torch.tensor(rows, dtype=torch.long) for name, rows in splits.items()}, samples,
+        np.array([of is None or s.id in of for s in samples]),
         Conse(text, image).embed_images(features.image_pooled) if image.head is not None else None,
     )  # fmt: skip
 
@@ -205,7 +211,7 @@ def train(
         samples = [*exchanged.samples, *(s for s in samples if s.split != "train")]
     say(f"Encoding {len(samples)} samples (kept for the next time)...")
     encoders = ENCODERS if config.shape_width else ENCODERS | {"text": "minilm"}
-    made = material(samples, limit=config.max_length, encoders=encoders)
+    made = material(samples, limit=config.max_length, encoders=encoders, of=dataset.index)
     if not any(isinstance(s.target, tuple) for s in samples):
         say("These samples have no tags: matching and alignment are trained, tagging is not.")
     folder = home() / "runs" / (name or f"{key}-{dataset.key}-{seed}")
@@ -296,32 +302,50 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
     return last
 
 
-def make_reference(model: FusionModel, made: Material, seed: int) -> reference.Reference:
-    """Scores of validation pairs, true and exchanged, their calibration, and where the training data lie.
+def make_reference(model: FusionModel, made: Material, seed: int, folds: int = 5) -> reference.Reference:
+    """Scores of pairs that the scoring network never saw, true and exchanged, their calibration, and where data lie.
 
-    Flags stay out of the scores: a held-out flag can't be matched by a model that never saw it.
+    Validation pairs are few, so the training pairs are added, each scored by a network whose matching head started
+    without its picture (the recipe holds that path, so a start scores as its trained network does). Flags stay out: a
+    flag can't be matched by a model that never saw it.
     """
-    whole, group = made.split("valid"), made.group[made.rows["valid"].numpy()]
-    pictures = np.flatnonzero(group != "Flags")
-    valid, group = whole.rows(torch.from_numpy(pictures)), group[pictures]
-    there = (valid.image_of >= 0).numpy()
-    own = evaluation.outputs(model, valid).match
-    drawn = [evaluation.negatives(valid, seed + i) for i in range(10)]
-    wrong = np.concatenate(
-        [evaluation.outputs(model, valid, rows).match[there & _differ(valid, rows)] for rows in drawn]
-    )
-    near = evaluation.negatives(valid, seed, group)
-    same = evaluation.outputs(model, valid, near).match[there & _differ(valid, near)]
-    fitted = fit_isotonic(own[there], wrong)
-    grid = np.unique(np.concatenate((own[there], wrong, [0.0, 1.0])))
+    whole = made.split("valid")
+    drawn = [_scored(model, whole, made.group[made.rows["valid"].numpy()], seed)]
+    train, views = made.split("train"), made.views[made.rows["train"]]
+    group = made.group[made.rows["train"].numpy()]
+    if model.config.use_image and len(evaluation.first_of_each(train.image_of.numpy())) >= 256:
+        part = np.random.default_rng(seed).integers(0, folds, int(views.max()) + 1)  # by picture
+        own = np.where(train.image_of.numpy() >= 0, part[train.image_of.numpy()], -1)
+        second = np.where(views[:, 1].numpy() >= 0, part[views[:, 1].numpy()], -1)
+        for fold in range(folds):
+            rest = torch.from_numpy(np.flatnonzero((own != fold) & (second != fold)))
+            start = begin(model.config, train.rows(rest), views[rest], seed, made.prior).eval()
+            left = np.flatnonzero((own == fold) & made.own[made.rows["train"].numpy()])
+            drawn.append(_scored(start, train.rows(torch.from_numpy(left)), group[left], seed))
+    own_scores, wrong, same = (np.concatenate([one[i] for one in drawn]) for i in range(3))
+    fitted = fit_isotonic(own_scores, wrong)
+    grid = np.unique(np.concatenate((own_scores, wrong, [0.0, 1.0])))
     knots = np.stack((grid, np.asarray(fitted(grid))), 1)
-    train = made.split("train")
     places = {
         "text": reference.place(train.text_pooled.numpy(), whole.text_pooled.numpy()),
         "image": reference.place(train.image_pooled[train.image_of[train.image_of >= 0].unique()].numpy(),
                                  whole.image_pooled[whole.image_of[whole.image_of >= 0].unique()].numpy()),
     }  # fmt: skip
-    return reference.Reference(own[there], wrong, same, knots, places)
+    return reference.Reference(own_scores, wrong, same, knots, places)
+
+
+def _scored(model: FusionModel, features: Features, group: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+    """Scores of pairs without flags: their own pictures (n,), ten random ones (<= 10 n,), one of the group (<= n,)."""
+    pictures = np.flatnonzero(group != "Flags")
+    part, group = features.rows(torch.from_numpy(pictures)), group[pictures]
+    there = (part.image_of >= 0).numpy()
+    random = [evaluation.negatives(part, seed + i) for i in range(10)]
+    near = evaluation.negatives(part, seed, group)
+    return (
+        evaluation.outputs(model, part).match[there],
+        np.concatenate([evaluation.outputs(model, part, rows).match[there & _differ(part, rows)] for rows in random]),
+        evaluation.outputs(model, part, near).match[there & _differ(part, near)],
+    )
 
 
 def _differ(features: Features, rows: Tensor) -> np.ndarray:
