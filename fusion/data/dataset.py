@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,10 +57,10 @@ class DataSet:
             raise FusionError(f'"{self.name}" has no sample "{id[:80]}"; its ids are like {_examples(self.samples)}.')
         return self.samples[row]
 
-    def summary(self) -> dict[str, object]:
-        """Counts, splits and problems, as `python -m fusion data --json` prints them."""
+    def summary(self) -> dict[str, Any]:
+        """Counts, splits and problems, as `python -m fusion data --json` prints them. Any: what JSON holds."""
         splits = Counter(sample.split or "all" for sample in self.samples)
-        row: dict[str, object] = {
+        row: dict[str, Any] = {
             "key": self.key, "name": self.name, "kind": self.kind, "word": self.word, "samples": len(self.samples),
             "splits": dict(splits), "with_image": sum(sample.image() is not None for sample in self.samples),
             "problems": list(self.problems), "notes": list(self.notes),

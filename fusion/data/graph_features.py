@@ -236,7 +236,7 @@ def _counted(modality: str, dataset: DataSet, graph: GraphSet) -> Table:
     used = column[which] >= 0
     values = np.zeros((len(graph), max(len(kept), 1)), dtype=np.float32)
     np.add.at(values, (rows[used], column[which[used]]), often[used])
-    return Table(values, values.any(1), "counts", tuple(names[at] for at in kept))
+    return Table(values, values.sum(1) > 0, "counts", tuple(names[at] for at in kept))
 
 
 def _letters(dataset: DataSet) -> Table:
@@ -257,4 +257,4 @@ def _letters(dataset: DataSet) -> Table:
             at = column.get(pair)
             if at is not None:
                 values[row, at] = count
-    return Table(values, values.any(1), "pairs of letters", tuple(names))
+    return Table(values, values.sum(1) > 0, "pairs of letters", tuple(names))
