@@ -235,3 +235,19 @@ def test_what_reruns_alone_speaks_the_language_of_the_page() -> None:
     # AppTest reruns the whole page instead, and a real fragment reruns in a thread that never saw `boot`.
     parts = [path for path in (ROOT / "pages").rglob("*.py") if path.name != "chrome.py"]
     assert not [path.name for path in parts if "st.fragment" in path.read_text("utf-8")], "use chrome.fragment"
+
+
+@pytest.mark.parametrize("page", ["inspect", "map", "match"])
+def test_a_page_of_pairs_offers_no_graphs_and_refuses_them_in_a_sentence(app: Open, page: str) -> None:
+    at = app(page, data="emoji")
+    refused = [error.value for error in at.error if "two graphs to align" in error.value]
+    assert len(refused) == 1
+    assert "gloss or gallery" in refused[0]
+    at.button(key="use_gloss").click().run()
+    assert not at.error
+    assert at.radio(key="pick_data").options == [words.t("data.gloss"), words.t("data.gallery")]
+
+
+def test_the_data_tab_offers_no_graphs(app: Open) -> None:
+    at = app("checkpoints", tab="data")
+    assert at.segmented_control(key="data_choice").options == [words.t("data.gloss"), words.t("data.gallery")]
