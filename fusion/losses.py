@@ -72,12 +72,21 @@ def _exponentials(left: Tensor, right: Tensor, temperature: float) -> tuple[Tens
     """
     if 2 / temperature > 80:
         left, right = left.double(), right.double()
-    logits = [(a @ b.T).sub_(1).div_(temperature) for a, b in ((left, right), (left, left), (right, right))]
-    own = logits[0].diagonal().clone()
-    forth, *within = (one.exp_() for one in logits)
-    for one in within:
-        one.diagonal().zero_()
-    return forth, own, (within[0], within[1])
+    forth = (left @ right.T).sub_(1).div_(temperature)
+    own = forth.diagonal().clone()
+    return forth.exp_(), own, (_within(left, temperature), _within(right, temperature))
+
+
+def _within(rows: Tensor, temperature: float, blocks: int = 8) -> Tensor:
+    """e^((cos - 1) / tau) of some rows to each other, their own left empty: half is multiplied, half copied. (P, P)"""
+    made = rows.new_empty(len(rows), len(rows))
+    step = max(1, -(-len(rows) // blocks))
+    for start in range(0, len(rows), step):
+        end = min(start + step, len(rows))
+        made[start:end, start:] = (rows[start:end] @ rows[start:].T).sub_(1).div_(temperature).exp_()
+        made[end:, start:end] = made[start:end, end:].T
+    made.diagonal().zero_()
+    return made
 
 
 def contrast(

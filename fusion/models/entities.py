@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +127,29 @@ class ProjectionHead(nn.Module):
         return projected
 
 
+class _RowsLinear(torch.autograd.Function):
+    """A linear map of some rows of a table, without keeping a copy of these rows until the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(table, index, weight)
+        return torch.addmm(bias, table[index].to(weight.dtype), weight.T)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        table, index, weight = ctx.saved_tensors
+        return None, None, upstream.T @ table[index].to(weight.dtype), upstream.sum(0)
+
+
+def rows_linear(layer: nn.Linear, table: Tensor, index: Tensor) -> Tensor:
+    """layer(table[index]). table (N, D) of any number type, index (...) int -> (..., D')"""
+    if table.requires_grad:  # an explanation asks for the derivative by the features
+        mapped: Tensor = layer(table[index])
+        return mapped
+    rows = _RowsLinear.apply(table, index.flatten(), layer.weight, layer.bias)
+    return rows.unflatten(0, index.shape)  # type: ignore[no-any-return]  # apply is untyped
+
+
 class EntityEncoder(nn.Module):
     """One vector an entity and modality: a linear map of its features, a graph encoder for its neighbourhood."""
 
@@ -173,7 +196,7 @@ class EntityEncoder(nn.Module):
         encoded = {}
         for number, m in enumerate(self.config.modalities):
             if m != "graph":
-                vectors = self.linear[m](self._features(batch, m)[index])
+                vectors = rows_linear(self.linear[m], self._features(batch, m), index)
             elif "graph" in table:
                 vectors = table["graph"][index]
             else:  # never read
@@ -201,7 +224,8 @@ class EntityEncoder(nn.Module):
                 f"The features of {modality} have the shape {tuple(features.shape)}; this checkpoint reads "
                 f"({len(batch.present)}, {width}). Compute them with the encoder that it was trained with."
             )
-        return torch.log1p(features) if modality == "relation" and self.config.relation_scaling == "log" else features
+        scaled = modality == "relation" and self.config.relation_scaling == "log"
+        return torch.log1p(features.float()) if scaled else features
 
 
 def _none(batch: Batch) -> Tensor:
