@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusion.metrics.behaviour import spearman
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -133,6 +134,39 @@ def auc_interval(
         draws.append(_weighted_auc(w_true, w_false, order, first))
     values = np.concatenate(draws)
     return percentile_interval(values[0], values[1:], level, seed)
+
+
+def spearman_interval(
+    a: Array, b: Array, *, seed: int = 0, n: int = 1000, level: float = 0.95, groups: Array | None = None
+) -> Interval | None:
+    """Rank correlation of two columns with its bootstrap interval, in [-1, 1]; None when one of them is constant.
+
+    a (N,), b (N,); `groups` (N,) resamples whole groups. A resample in which a column is constant counts as 0.
+    Raises FusionError when lengths differ or a number isn't finite. Source: Spearman 1904; Efron and Tibshirani 1993.
+    """
+    value = spearman(a, b)
+    if value is None:
+        return None
+    draws = []
+    step = max(1, _CELLS // len(a))
+    rows = resampled(len(a), n, seed, groups)
+    for start in range(0, n, step):
+        times = np.stack([np.bincount(next(rows), minlength=len(a)) for _ in range(min(step, n - start))])  # (r, N)
+        x, y = (_centred_ranks(np.asarray(side).ravel(), times) for side in (a, b))
+        size = np.sqrt((times * x * x).sum(1) * (times * y * y).sum(1))
+        draws.append(np.divide((times * x * y).sum(1), size, out=np.zeros(len(times)), where=size > 0))
+    return percentile_interval(value, np.concatenate(draws), level, seed)
+
+
+def _centred_ranks(values: Array, times: Array) -> Array:
+    """Mean rank of each row among rows that count several times, less the mean of all. (N,), (r, N) -> (r, N)"""
+    unique, code = np.unique(values, return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(code[order]) != 0])
+    many = np.add.reduceat(times[:, order], first, axis=1)  # (r, different values)
+    middle = np.cumsum(many, axis=1) - (many - 1) / 2
+    assert many.shape[1] == len(unique)
+    return middle[:, code] - (times.sum(1, keepdims=True) + 1) / 2
 
 
 def _weighted_auc(w_true: Array, w_false: Array, order: Array, first: Array) -> Array:
