@@ -1,0 +1,1 @@
+"""Graph checkpoints at work: trained, measured, and looked into entity by entity."""
