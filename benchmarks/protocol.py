@@ -71,7 +71,8 @@ def one(made, fold, is_protocol, number, seed, epochs, conse) -> dict:  # type: 
     train, views = made.features.rows(train_rows), made.views[train_rows]
     held_out = set(made.features.image_of[test_rows].tolist())
     assert not held_out & set(views.flatten().tolist()), "a test picture is in training"
-    recipe = replace(experiment.RECIPE, epochs=epochs, seed=seed, patience=epochs)
+    rates = (*experiment.HELD, *experiment.RECIPE.rates)
+    recipe = replace(experiment.RECIPE, epochs=epochs, seed=seed, patience=epochs, rates=rates)
     model = experiment.begin(experiment.SETTINGS, train, views, seed, made.prior)
     test, group = made.features.rows(test_rows), made.group[test_rows.numpy()]
     start = evaluation.figures(model.eval(), test, seed=0, group=group)

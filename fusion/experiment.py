@@ -44,10 +44,11 @@ SETTINGS = Config(
 RECIPE = Recipe(
     epochs=10, rate=2e-5, patience=4, noise=0.2, decay=0.05,
     rates=(
-        ("cross.", 0.0), ("region_map.", 0.0), ("match.", 0.0), ("emission.", 100.0), ("crf.", 100.0),
-        ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
+        ("emission.", 100.0), ("crf.", 100.0), ("shape_map.", 20.0), ("gate_", 20.0), ("align_", 30.0),
     ),
 )  # fmt: skip
+HELD = (("cross.", 0.0), ("region_map.", 0.0), ("match.", 0.0))  # rates of what starts trained
+PICTURES = 100  # different ones, below which nothing starts trained
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,12 @@ def own_samples(dataset: DataSet, seed: int) -> list[Sample]:
 
 
 def begin(settings: Config, train: Features, views: Tensor, seed: int, prior: Tensor | None = None) -> MAF:
-    """A new model whose matching head starts from an aligned space (fusion.warm_start)."""
+    """A new model; its matching head starts from an aligned space (fusion.warm_start) where `aligns` says so."""
     torch.manual_seed(seed)
     model = MAF(settings)
-    there = (views[:, 0] >= 0).nonzero().squeeze(1)
-    if not settings.use_image or len(there) < 128:
+    if not aligns(settings, train):
         return model
+    there = (views[:, 0] >= 0).nonzero().squeeze(1)
     once = there[
         evaluation.first_of_each(train.image_of[there].numpy())
     ]  # a picture of forty texts counts once a text kind
@@ -156,6 +157,11 @@ def begin(settings: Config, train: Features, views: Tensor, seed: int, prior: Te
     true = torch.cat((torch.ones(len(part)), torch.zeros(len(part))))
     warm_start.settle(model, logits.clone(), true)
     return model
+
+
+def aligns(settings: Config, train: Features) -> bool:
+    """Whether there are pictures enough to learn an aligned space from."""
+    return settings.use_image and len(evaluation.first_of_each(train.image_of.numpy())) >= PICTURES
 
 
 def _logits(model: MAF, features: Features, image_rows: Tensor | None, size: int = 128) -> Tensor:
@@ -212,6 +218,8 @@ def train(
     say(f"Encoding {len(samples)} samples (kept for the next time)...")
     encoders = ENCODERS if config.shape_width else ENCODERS | {"text": "minilm"}
     made = material(samples, limit=config.max_length, encoders=encoders, of=dataset.index)
+    if aligns(config, made.split("train")):
+        recipe = replace(recipe, rates=(*HELD, *recipe.rates))
     if not any(isinstance(s.target, tuple) for s in samples):
         say("These samples have no tags: matching and alignment are trained, tagging is not.")
     folder = home() / "runs" / (name or f"{key}-{dataset.key}-{seed}")
