@@ -60,9 +60,9 @@ class _Contrast(torch.autograd.Function):
         return -(weight * pair).mean().to(left.dtype)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         made = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return (*(upstream * one if asked else None for one, asked in made), None, None, None)
+        return (*(upstream[0] * one if asked else None for one, asked in made), None, None, None)
 
 
 def _exponentials(left: Tensor, right: Tensor, temperature: float) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
@@ -167,9 +167,9 @@ class _Imitation(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         made = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
-        return (*(upstream * one if asked else None for one, asked in made), None, None, None, None)
+        return (*(upstream[0] * one if asked else None for one, asked in made), None, None, None, None)
 
 
 def imitation(

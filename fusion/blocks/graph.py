@@ -8,7 +8,6 @@ Sources: Velickovic et al. 2018 (GAT), Kipf and Welling 2017 (GCN), Yang et al. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -235,6 +234,7 @@ class GAT(nn.Module):
         """x (N, D) -> (N, D'), node scores (2, N, H) of each layer"""
         scores = []
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, GraphAttention)
             last = number == len(self.layers) - 1
             received, score = layer(x if last else self.dropout(x), near)
             scores.append(score)
@@ -249,9 +249,9 @@ class GCN(nn.Module):
     def __init__(self, widths: Sequence[int], dropout: float) -> None:
         super().__init__()
         assert len(widths) == 3, f"a GCN has two layers, three widths: {widths}"
-        for number, (width, out) in enumerate(pairwise(widths), 1):
-            self.register_parameter(f"weight_{number}", nn.Parameter(_uniform(width, out)))
-            self.register_parameter(f"bias_{number}", nn.Parameter(_uniform(out)))
+        first, middle, last = widths
+        self.weight_1, self.bias_1 = nn.Parameter(_uniform(first, middle)), nn.Parameter(_uniform(middle))
+        self.weight_2, self.bias_2 = nn.Parameter(_uniform(middle, last)), nn.Parameter(_uniform(last))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, near: Adjacency) -> tuple[Tensor, list[Tensor]]:

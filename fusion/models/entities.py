@@ -136,13 +136,14 @@ class _RowsLinear(torch.autograd.Function):
         return torch.addmm(bias, table[index].to(weight.dtype), weight.T)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor, Tensor]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[None, None, Tensor, Tensor]:
         table, index, weight = ctx.saved_tensors
-        return None, None, upstream.T @ table[index].to(weight.dtype), upstream.sum(0)
+        return None, None, upstream[0].T @ table[index].to(weight.dtype), upstream[0].sum(0)
 
 
-def rows_linear(layer: nn.Linear, table: Tensor, index: Tensor) -> Tensor:
-    """layer(table[index]). table (N, D) of any number type, index (...) int -> (..., D')"""
+def rows_linear(layer: nn.Module, table: Tensor, index: Tensor) -> Tensor:
+    """layer(table[index]), linear. table (N, D) of any number type, index (...) int -> (..., D')"""
+    assert isinstance(layer, nn.Linear)
     if table.requires_grad:  # an explanation asks for the derivative by the features
         mapped: Tensor = layer(table[index])
         return mapped

@@ -189,7 +189,8 @@ class MCLEA(FusionModel):
     def _terms(self, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The terms of one group of pairs."""
         config, nothing = self.config, made["joint"].new_zeros(())
-        wanted = choices(*made["joint"].detach().unbind(1), config.ial_temperature)
+        joint = made["joint"].detach()
+        wanted = choices(joint[:, 0], joint[:, 1], config.ial_temperature)
         terms = {"icl/joint": self.icl(made["joint"])}
         for number, m in enumerate(config.slotted):
             rows = unit(made[f"embedding/{m}"]) if m in config.modalities else None

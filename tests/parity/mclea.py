@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -74,7 +76,7 @@ def outputs(config: dict, weights: dict[str, Tensor], inputs: dict[str, Tensor])
     return result
 
 
-def graph_layers(model: torch.nn.Module, graph: Graph) -> dict[str, Tensor]:
+def graph_layers(model: Any, graph: Graph) -> dict[str, Tensor]:
     """What each layer of the graph attention gives, by head (H, N, D)."""
     from torch.nn import functional as F
 
@@ -106,7 +108,7 @@ def evaluation(joint: Tensor, links: Tensor, config: dict) -> dict[str, Tensor]:
     return result
 
 
-def gradients(model: torch.nn.Module, key_map: object) -> dict[str, Tensor]:
+def gradients(model: Any, key_map: Any) -> dict[str, Tensor]:
     """Of every parameter by its official name, whole and as a norm."""
     found = {}
     for own, parameter in model.named_parameters():
