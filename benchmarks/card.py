@@ -12,7 +12,7 @@ from typing import Any
 
 from fusion.files import ASSETS, ROOT, atomic_file
 
-TOPICS = ("folds", "spans", "mismatch", "gallery", "faithfulness")
+TOPICS = ("folds", "seeds", "spans", "mismatch", "gallery", "faithfulness")
 HEADING = "## Measured"
 
 

@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, str] = {
     "big_map": "A map of 10,000 pairs, on screen",
     "official": "Adopting a full-size official checkpoint",
     "folds": "Matching and retrieval, five folds",
+    "seeds": "The bundled training from three seeds",
     "spans": "Entities, with and without the picture",
     "mismatch": "Planted mismatch and calibration",
     "gallery": "Photographs unlike the training pictures",
