@@ -20,14 +20,14 @@ from fusion import checkpoints
 from fusion.alignment import scoring
 from fusion.alignment.inputs import asking, everything, read_features
 from fusion.alignment.observed import Candidate, EntityObservation
+from fusion.alignment.removals import by_subset, one_removed, worth
 from fusion.data import open_data
 from fusion.device import best, exclusive
 from fusion.encoders import image_encoder
-from fusion.explain.ablation import shapley
 from fusion.files import inside
 from fusion.inference import Notice
 from fusion.models.entities import ROWS
-from fusion.signals import Effects, ModalityWeights
+from fusion.signals import ModalityWeights
 from fusion.types import FusionError, Task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fusion.data.graph_features import GraphFeatures, Progress
     from fusion.data.graphs import GraphSet
     from fusion.models.base import FusionModel
-    from fusion.signals import FusionOutput
+    from fusion.signals import Effects, FusionOutput
     from fusion.types import Batch, Image, Sample
 
 SHOWN = 10  # candidates
@@ -80,7 +80,7 @@ class Aligner:
         self.batch = replace(plain, pooled=self.tables)
         self.lengths = scoring.lengths(self.tables["joint"], self.widths)  # (N, M)
         self._pools: dict[tuple[int, str], Pool] = {}
-        self._recomputed: dict[tuple[tuple[str, ...], int, int], Tensor] = {}
+        self._recomputed: dict[tuple[tuple[str, ...], int, int, int], Tensor] = {}
 
     @classmethod
     def open(cls, checkpoint: Checkpoint, dataset: DataSet | None = None, progress: Progress | None = None) -> Aligner:
@@ -200,43 +200,72 @@ class Aligner:
         return output
 
     def _observe(self, seen: _Seen, other: int | None, recomputed: bool) -> dict[str, Any]:  # fields of the observation
-        row, pool = seen.row, self.pool(seen.row)
+        row, pool, samples = seen.row, self.pool(seen.row), self.dataset.samples
         own = scoring.lengths(seen.joint, self.widths)
         everyone = scoring.parts(seen.joint, self._facing(row), self.widths)  # (n, M), all of the other graph
-        made = everyone[self._among(row, pool.rows)]
-        joint, lengths = made.sum(1), self.lengths[pool.rows]
+        made, lengths = everyone[self._among(row, pool.rows)], self.lengths[pool.rows]
+        joint, cosines = made.sum(1), scoring.cosines(made, own, lengths)
         scores = joint if pool.near is None else scoring.csls(joint, pool.near, pool.askers.get(row, -1))
         top = scores.topk(min(SHOWN, len(scores))).indices
         partner = self.graph.partner(row)
-        goal = partner if partner is not None else other if other is not None else int(pool.rows[top[0]])
-        shown = other if other is not None else goal
+        shown = other if other is not None else partner if partner is not None else int(pool.rows[top[0]])
         query = torch.tensor([[row, shown], *([row, int(c)] for c in pool.rows[top])])
         output = self._run(seen.batch, query, trace=True)
-        cosines = scoring.cosines(made, own, lengths)
-        at = pool.place.get(goal)
-        drop = self._drop(seen, pool, made, at, goal, recomputed)
-        samples, trace = self.dataset.samples, output.trace.at(0).cpu()
+        trace = output.trace.at(0).cpu()
         weights, facing = _weights(trace.of(ModalityWeights), self.modalities)
-        linked = partner is not None and at is not None
-        overall = None if partner is None else int(scoring.ranks(everyone.sum(1), self._among(row, partner)))
-        return {
+        drop = self._drop(seen, pool, everyone, shown if partner is None else partner, recomputed)
+        ranks: dict[str, Any] = {"rank": None, "rank_overall": None, "rank_by": {}, "shapley": {}}
+        if partner is not None:
+            at = pool.place[partner]
+            ranks = {
+                "rank": int(scoring.ranks(scores, at)),
+                "rank_overall": int(scoring.ranks(everyone.sum(1), int(self._among(row, partner)))),
+                "rank_by": dict(zip(self.modalities, scoring.ranks(cosines, at).tolist(), strict=True)),
+                "shapley": worth(drop, self.modalities),
+            }
+        return ranks | {
             "sample": seen.sample, "partner": None if partner is None else samples[partner], "other": samples[shown],
-            "checkpoint": self.checkpoint.name, "trace": trace.plus(_removals(drop, len(self.modalities)), drop),
+            "checkpoint": self.checkpoint.name,
+            "trace": trace.plus(one_removed(drop, len(self.modalities)), drop),
             "candidates": self._candidates(output, pool.rows[top], scores[top]),
-            "rank": int(scoring.ranks(scores, at)) if linked and at is not None else None, "among": len(pool.rows),
-            "rank_overall": overall, "among_all": len(everyone),
-            "rank_by": dict(zip(self.modalities, scoring.ranks(cosines, at).tolist(), strict=True))
-            if linked and at is not None else {},
+            "among": len(pool.rows), "among_all": len(everyone),
             "votes": {
                 m: samples[int(pool.rows[int(cosines[:, i].argmax())])].id
                 for i, m in enumerate(self.modalities) if float(own[i]) > 0
             },
             "weights": weights, "other_weights": facing, "band": self.band(), "drop": drop,
-            "shapley": _worth(drop, self.modalities) if linked else {}, "recomputed": recomputed and self.weighs,
+            "recomputed": recomputed and self.weighs,
             "imputed": {m: not there for m, there in self._known(seen).items()},
             "other_imputed": {m: not there for m, there in self.known(shown).items()},
             "notices": self._notices(seen, partner),
         }  # fmt: skip
+
+    def _drop(self, seen: _Seen, pool: Pool, everyone: Tensor, goal: int, recomputed: bool) -> Effects:
+        """Every subset of the modalities, for the partner or whom the entity is compared with."""
+        rows, at = pool.rows, pool.place.get(goal)
+        if at is None:  # someone from outside is compared: one more candidate
+            rows, at = torch.cat((rows, rows.new_tensor([goal]))), len(rows)
+        return by_subset(
+            everyone[self._among(seen.row, rows)], scoring.lengths(seen.joint, self.widths), self.lengths[rows],
+            self.modalities, at, lambda place: plain_name(self.dataset.samples[int(rows[place])]),
+            (lambda subset: self._under(seen, subset, rows)) if recomputed and self.weighs else None,
+        )  # fmt: skip
+
+    def _under(self, seen: _Seen, subset: tuple[str, ...], rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Lengths of the blocks when all entities have a subset of the modalities alone. -> own (M,), (K, M) of rows"""
+        batch = seen.batch
+        for m in self.modalities:
+            batch = batch if m in subset else batch.without(m)
+        batch = replace(batch, pooled={name: self.tables[name] for name in POOLED if name in self.tables})
+        key = subset, int(rows[0]), int(rows[-1]), len(rows)  # ends of a pool and its length tell it from the others
+        if key not in self._recomputed:
+            self._recomputed[key] = torch.cat([self._lengths(batch, some) for some in rows.split(ROWS)])
+        return self._lengths(batch, rows.new_tensor([seen.row]))[0], self._recomputed[key]
+
+    def _lengths(self, batch: Batch, rows: Tensor) -> Tensor:
+        """Of a model whose weights depend on what else there is. rows (n,) -> (n, M)"""
+        made = self.model.fused(batch, rows[:, None])  # type: ignore[operator]  # has it where it has meta weights
+        return scoring.lengths(made["joint"][:, 0], self.widths)
 
     def _known(self, seen: _Seen) -> dict[str, bool]:
         return {m: bool(seen.batch.has(m)[seen.row]) for m in self.modalities}
@@ -253,45 +282,6 @@ class Aligner:
         """Where entities of the other graph are in `_facing`."""
         side = torch.from_numpy(self.graph.side).to(self.device) == 1 - int(self.graph.side[row])
         return side.cumsum(0)[entities] - 1
-
-    def _drop(self, seen: _Seen, pool: Pool, made: Tensor, at: int | None, goal: int, recomputed: bool) -> Effects:
-        """Rank of the partner (or of who is looked at) and joint cosine under every subset, and who would be first."""
-        found = scoring.subsets(self.modalities)
-        own, lengths = scoring.lengths(seen.joint, self.widths), self.lengths[pool.rows]
-        inside_ = scoring.members(found, self.modalities).to(self.device)
-        scores = scoring.subset_cosines(made, own, lengths, inside_)  # (K, S)
-        if recomputed and self.weighs:
-            cosines = scoring.cosines(made, own, lengths)
-            for column, subset in enumerate(found[1:], 1):
-                mine, theirs = self._under(seen, subset, pool)
-                scores[:, column] = scoring.subset_cosines(cosines * mine * theirs, mine, theirs, inside_[:1])[:, 0]
-        none = torch.full((len(found),), torch.nan, device=self.device)
-        rank = none if at is None else scoring.ranks(scores, at).float()
-        joint = none if at is None else scores[at]
-        first = [plain_name(self.dataset.samples[int(pool.rows[i])]) for i in scores.argmax(0)]
-        anew = recomputed and self.weighs
-        return Effects(
-            name="subsets", unit="none", value=torch.stack((rank, joint), -1)[None].cpu(),
-            conditions=tuple(scoring.called(subset, self.modalities) for subset in found),
-            observables=("partner_rank", "joint_cosine"), units=("rank", "cosine"), said=(tuple(first),),
-            caveat="caveat.subsets_recomputed" if anew else "caveat.subsets",
-        )  # fmt: skip
-
-    def _under(self, seen: _Seen, subset: tuple[str, ...], pool: Pool) -> tuple[Tensor, Tensor]:
-        """Lengths of the blocks when all entities have a subset of the modalities alone. -> own (M,), pool's (K, M)"""
-        batch = seen.batch
-        for m in self.modalities:
-            batch = batch if m in subset else batch.without(m)
-        batch = replace(batch, pooled={name: self.tables[name] for name in POOLED if name in self.tables})
-        key = subset, int(pool.rows[0]), len(pool.rows)
-        if key not in self._recomputed:
-            self._recomputed[key] = torch.cat([self._lengths(batch, rows) for rows in pool.rows.split(ROWS)])
-        return self._lengths(batch, pool.rows.new_tensor([seen.row]))[0], self._recomputed[key]
-
-    def _lengths(self, batch: Batch, rows: Tensor) -> Tensor:
-        """Of a model whose weights depend on what else there is. rows (n,) -> (n, M)"""
-        made = self.model.fused(batch, rows[:, None])  # type: ignore[operator]  # has it where it has meta weights
-        return scoring.lengths(made["joint"][:, 0], self.widths)
 
     def _candidates(self, output: FusionOutput, rows: Tensor, scores: Tensor) -> tuple[Candidate, ...]:
         """The best ones; row 0 of the output is the pair that is looked at, these follow."""
@@ -337,19 +327,3 @@ def _weights(
     named = [dict(zip(s.modalities, s.value[0].tolist(), strict=True)) for s in signals]
     both = [{m: one[m] for m in modalities} for one in named]
     return both[0], both[-1]
-
-
-def _removals(subsets: Effects, modalities: int) -> Effects:
-    """The first of the subsets alone: everything there, and one modality gone."""
-    some = slice(0, modalities + 1 if modalities > 1 else 1)
-    return replace(
-        subsets, name="drop", value=subsets.value[:, some], conditions=subsets.conditions[some],
-        said=tuple(row[some] for row in subsets.said),
-    )  # fmt: skip
-
-
-def _worth(drop: Effects, modalities: Sequence[str]) -> dict[str, float]:
-    """Shapley value of each modality for 1 / rank, which is 0 with nothing to rank by."""
-    by_name = dict(zip(drop.conditions, (1 / drop.value[0, :, 0]).tolist(), strict=True))
-    found = {frozenset(s): by_name[scoring.called(s, modalities)] for s in scoring.subsets(modalities)}
-    return shapley(list(modalities), {**found, frozenset(): 0.0})

@@ -74,7 +74,7 @@ class AlignedSet:
     def pairs(self, *splits: str) -> pd.DataFrame:
         """The rows of graph 0 with a link of these splits, of any without one: one row a pair."""
         chosen = self.frame["split"].isin(splits) if splits else self.frame["split"] != ""
-        return self.frame[chosen & (self.frame["side"] == 0)]
+        return self.frame.loc[chosen & (self.frame["side"] == 0), :]
 
 
 def stored(checkpoint: Checkpoint, dataset: DataSet) -> AlignedSet | None:

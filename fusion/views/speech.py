@@ -11,9 +11,16 @@ from fusion import words
 from fusion.words import t
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusion.signals import Signal
+
+WITH = "with_"  # begins the name of a condition: some modalities alone, "+" between them
+CONDITIONS = {
+    "without_": "views.condition.without",
+    "only_": "views.condition.only",
+    WITH: "views.condition.with",
+}
 
 
 def num(value: float) -> str:
@@ -51,9 +58,28 @@ def signed(change: float) -> str:
 
 
 def say(name: str) -> str:
-    """What a reader calls a technical name ("image", "match_score"), itself when the catalogue has no word for it."""
+    """What a reader calls a technical name ("image", "match_score"), itself when the catalogue has no word for it.
+
+    Conditions of modalities ("without_graph", "only_name", "with_image+name") are put together from their names.
+    """
     key = "name." + re.sub(r"\W+", "_", name.strip().lower())
-    return t(key) if key in words.catalogue(words.current()) else name
+    if key in words.catalogue(words.current()):
+        return t(key)
+    for start, sentence in CONDITIONS.items():
+        if name.startswith(start):
+            return t(sentence, name=t("views.list.plus").join(say(one) for one in name.removeprefix(start).split("+")))
+    return name
+
+
+def tell(key: str, values: Mapping[str, object]) -> str:
+    """The sentence of a notice; a tuple of technical names among its values becomes a list of words."""
+    return t(
+        key,
+        **{
+            name: t("views.list.comma").join(say(one) for one in value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        },
+    )
 
 
 def caveat(signal: Signal | None, fallback: str) -> str:

@@ -16,25 +16,35 @@ from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, 
 from fusion.words import t
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusion.signals import Effects, ModalityWeights, Norms, Trace
     from fusion.types import Sample
 
 
-def weights(signal: ModalityWeights, sample: Sample, trace: Trace, *, usual: np.ndarray | None = None) -> Picture:
+MOST_CONDITIONS = 12
+
+
+def weights(
+    signal: ModalityWeights, sample: Sample, trace: Trace, *, usual: np.ndarray | None = None,
+    filled: Sequence[str] = (),
+) -> Picture:  # fmt: skip
     """How much does the model listen to each input? Bars, with the usual value as a tick.
 
-    usual (3, M): the tenth percentile, median and ninetieth percentile of a data set.
+    usual (3, M): the tenth percentile, median and ninetieth percentile of a data set; filled: modalities whose features
+    were made up, which are marked.
     """
     key, title = f"weights-{signal.name}", t("views.weights.title")
     values = base.array(signal.value)
-    names = [say(m) for m in signal.modalities]
-    labels = distinct([clean(n, 20) for n in names])
+    names = [t("views.weights.filled", name=say(m)) if m in filled else say(m) for m in signal.modalities]
+    labels = distinct([clean(n, 24) for n in names])
     colours = [COLOURS.get(m, CATEGORIES[i % 10]) for i, m in enumerate(signal.modalities)]
+    pattern = {"shape": ["/" if m in filled else "" for m in signal.modalities], "fgcolor": "#FFFFFF", "size": 6}
     sheet = Sheet(key, 80 + 34 * len(names), right=48)
     sheet.add(
         "bar", x=values, y=labels, orientation="h", text=[num(float(v)) for v in values], textposition="outside",
-        marker={"color": colours, "line": {"color": INK, "width": 1}}, cliponaxis=False, showlegend=False,
-        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        marker={"color": colours, "line": {"color": INK, "width": 1}, "pattern": {**pattern, "fillmode": "overlay"}},
+        cliponaxis=False, showlegend=False, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
     top, order = int(values.argmax()), np.argsort(-values)
     facts = {
@@ -56,13 +66,19 @@ def weights(signal: ModalityWeights, sample: Sample, trace: Trace, *, usual: np.
         finding = join(finding, t("views.weights.compare", top=names[top], value=num(float(median[top]))))
         sheet.set(margin={"t": 34})
     sheet.set(
-        xaxis={"range": [0, max(1.0, float(values.max()))], "title": {"text": t("views.axis.weight")}, "nticks": 5},
+        xaxis={"range": [0, _end(values, usual)], "title": {"text": t("views.axis.weight")}, "nticks": 5},
         yaxis={**LINES, "showgrid": False},
     )
     return Picture(
         key, title, sheet.figure(), t("views.weights.alt", **facts), table, finding, t("views.weights.shows"),
         caveat(signal, "caveat.weights"),
     )  # fmt: skip
+
+
+def _end(values: np.ndarray, usual: np.ndarray | None) -> float:
+    """Where an axis of shares ends: at 1, or nearer where none of many modalities comes near it."""
+    highest = float(values.max() if usual is None else max(values.max(), np.max(usual)))
+    return max(1.0, highest) if highest > 0.5 else 0.6
 
 
 def norms(signal: Norms, sample: Sample, trace: Trace) -> Picture:
@@ -97,11 +113,14 @@ def norms(signal: Norms, sample: Sample, trace: Trace) -> Picture:
     )  # fmt: skip
 
 
-def drop(signal: Effects, sample: Sample, trace: Trace) -> Picture:
+def drop(signal: Effects, sample: Sample, trace: Trace) -> Picture | None:
     """What changes when an input goes away? One panel a number, one bar a condition, a dashed line where it was.
 
-    Every bar starts at zero and is labelled with its value and its signed change in words.
+    Every bar starts at zero and is labelled with its value and its signed change in words. None for more conditions
+    than can be told apart, which `subsets` draws.
     """
+    if len(signal.conditions) > MOST_CONDITIONS:
+        return None
     key, title = f"drop-{signal.name}", t("views.drop.title")
     values = base.array(signal.value)  # (V, O)
     conditions = [say(c) for c in signal.conditions]
