@@ -1,12 +1,10 @@
-"""Match: does the score tell true pairs from false ones, which pairs are to be doubted, and what is found by asking."""
+"""Match: which pairs are to be doubted or wrongly aligned, and how well the model tells them."""
 
 from __future__ import annotations
 
-from pages.parts import chrome, matching, work
+from pages.parts import chrome, faces
 
 chrome.boot("match")
 
 with chrome.guard("match.title"):
-    found = work.observed("match")
-    if found is not None:
-        matching.show(*found)
+    faces.show("match")

@@ -17,7 +17,7 @@ from fusion.data.pictures import shorten
 from fusion.files import ASSETS, digest, file_digest
 from fusion.types import FusionError, Sample
 
-__all__ = ["DATASETS", "DataSet", "bundled", "open_data", "pairs_only"]
+__all__ = ["DATASETS", "DataSet", "bundled", "kind_of", "open_data", "pairs_only"]
 
 
 @cache
@@ -49,6 +49,11 @@ PREFIXES = ("dbp15k", "fb15k_db15k")
 def bundled(kind: Literal["pairs", "graph"] = "pairs") -> tuple[str, ...]:
     """Keys of the bundled sets of one kind."""
     return tuple(key for key in DATASETS if (key in GRAPHS) == (kind == "graph"))
+
+
+def kind_of(spec: str) -> Literal["pairs", "graph"]:
+    """The kind of the set that a key or path names, without opening it."""
+    return "graph" if spec in GRAPHS or spec.partition(":")[0] in PREFIXES else "pairs"
 
 
 def pairs_only(dataset: DataSet) -> DataSet:

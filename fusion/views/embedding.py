@@ -71,8 +71,9 @@ def scatter(
     points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
     placed: Placed | None = None, colour: np.ndarray | None = None, colour_name: str = "", total: int | None = None,
+    entities: bool = False,
 ) -> Picture:  # fmt: skip
-    """Where do samples lie, and do pairs lie together?
+    """Where do samples lie, and do pairs lie together? entities: points are those of two graphs, named as modalities.
 
     points (N, 2); modalities and ids (N); pairs (P, 2) int rows joined by lines, with distances (P,) in the original
     space; selected: rows that get a ring; colour (N,) numbers or None for the modality's colour; total: how many
@@ -123,8 +124,9 @@ def scatter(
     if values is not None:
         table[colour_name or t("views.axis.colour")] = values
     return Picture(
-        key, title, sheet.figure(), alt, table, finding, t("views.map.shows"), t("views.map.hides"), tuple(marks)
-    )
+        key, title, sheet.figure(), alt, table, finding,
+        t("views.map.shows_entities" if entities else "views.map.shows"), t("views.map.hides"), tuple(marks),
+    )  # fmt: skip
 
 
 def _sample(count: int, paired: Sequence[int] | np.ndarray, selected: Sequence[int]) -> np.ndarray:
@@ -147,8 +149,8 @@ def _points(
     for order, kind in enumerate(dict.fromkeys(kinds.tolist())):
         rows = np.flatnonzero(kinds == kind)
         style: dict[str, object] = {
-            "symbol": SHAPES.get(kind, "circle"), "size": size, "opacity": 0.75, "line": {"width": 0},
-            "color": COLOURS.get(kind, CATEGORIES[order % 10]),
+            "symbol": SHAPES.get(kind, ("circle", "diamond")[order % 2]), "size": size, "opacity": 0.75,
+            "line": {"width": 0}, "color": COLOURS.get(kind, CATEGORIES[order % 10]),
         }  # fmt: skip
         if values is not None:
             style |= {
@@ -156,8 +158,8 @@ def _points(
                 "cmax": float(np.nanmax(values)), "showscale": order == 0, "colorbar": bar(colour_name, below=True),
             }  # fmt: skip
         sheet.add(
-            draw, x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=say(kind), marker=style,
-            hovertemplate=say(kind) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
+            draw, x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=clean(say(kind), 40), marker=style,
+            hovertemplate=clean(say(kind), 40) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
         )  # fmt: skip
         drawn.append(rows)
     return drawn

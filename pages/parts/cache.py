@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
 
+    from fusion.alignment.inspection import Aligner
+    from fusion.alignment.observed import EntityObservation
+    from fusion.alignment.whole import AlignedSet
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.inference import Observation, Pipeline
+    from fusion.models.base import FusionModel
     from fusion.observations import Observed
     from fusion.types import Image, Sample
 
@@ -74,6 +78,24 @@ def pipeline(found: Checkpoint) -> Pipeline:
     return _pipeline(str(found.folder), found.digest, found)
 
 
+def parameters(found: Checkpoint) -> int:
+    """How many numbers a checkpoint learned. Raises FusionError when it can't be loaded."""
+    from pages.parts.kinds import reads
+
+    return _parameters(found.digest, found) if reads(found) == "graph" else _size(pipeline(found).model)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _parameters(digest: str, _found: Checkpoint) -> int:
+    from fusion import checkpoints as library
+
+    return _size(library.load(_found))
+
+
+def _size(model: FusionModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)
 def data(spec: str) -> DataSet:
     """A data set by key or path, read once; `forget_data` reads it again."""
@@ -117,6 +139,51 @@ def inspected(found: Checkpoint, sample: Sample, donor: Sample | None) -> Observ
     return _inspected(found.digest, sample_digest(sample), sample.id, other, pipeline(found), sample, donor)
 
 
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _aligner(folder: str, digest: str, data: str, _checkpoint: Checkpoint, _data: DataSet) -> Aligner:
+    from fusion.alignment.inspection import Aligner
+
+    return Aligner.open(_checkpoint, _data)
+
+
+def aligner(found: Checkpoint, dataset: DataSet) -> Aligner:
+    """A checkpoint of two graphs at work on them; the last two stay loaded."""
+    return _aligner(str(found.folder), found.digest, dataset.digest, found, dataset)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _looked(key: tuple[str, str, str, str, str, bool], _aligner: Aligner, _image: Image | None) -> EntityObservation:
+    _, _, id, against, _, recomputed = key
+    return _aligner.inspect(id, image=_image, against=against or None, recomputed=recomputed)
+
+
+def looked(
+    found: Checkpoint, dataset: DataSet, id: str, *, image: Image | None = None, against: str = "",
+    recomputed: bool = False,
+) -> EntityObservation:  # fmt: skip
+    """One entity looked into, with another picture where one is given; the same content is run once.
+
+    Raises FusionError for unknown ids or a picture that can't be used.
+    """
+    picture = "" if image is None else content(image)
+    return _looked((found.digest, dataset.digest, id, against, picture, recomputed), aligner(found, dataset), image)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _aligned(checkpoint: str, data: str, _found: Checkpoint, _data: DataSet) -> AlignedSet | None:
+    from fusion.alignment.whole import stored
+
+    return stored(_found, _data)
+
+
+def aligned(found: Checkpoint, dataset: DataSet) -> AlignedSet | None:
+    """What was computed of all entities of a data set, None when it wasn't yet."""
+    kept = _aligned(found.digest, dataset.digest, found, dataset)
+    if kept is None:
+        _aligned.clear(found.digest, dataset.digest)
+    return kept
+
+
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _made(key: tuple[Hashable, ...], _make: Callable[[], T]) -> T:
     return _make()
@@ -140,7 +207,7 @@ def _shown(key: str, _image: Image) -> bytes:
 
 def shown(image: Image) -> bytes:
     """A picture as an upright JPEG of at most 768 pixels. Raises FusionError on what can't be read."""
-    return _shown(_content(image), image)
+    return _shown(content(image), image)
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
@@ -159,12 +226,12 @@ def thumbnail(image: Image | None, side: int = THUMB) -> str | None:
     if image is None:
         return None
     try:
-        return _thumbnail(_content(image), side, image)
+        return _thumbnail(content(image), side, image)
     except FusionError:
         return None
 
 
-def _content(image: Image) -> str:
+def content(image: Image) -> str:
     """What a picture is known by: its bytes, or path, size and time of a file."""
     from fusion.files import digest
 
@@ -206,8 +273,11 @@ def _warm(name: str) -> None:
     from fusion import checkpoints as library
     from fusion.inference import Pipeline
     from fusion.types import FusionError
+    from pages.parts.kinds import reads
 
     try:
-        Pipeline.open(library.find(name))  # its encoders stay loaded, and they are what takes time
+        found = library.find(name)
+        if reads(found) == "pairs":
+            Pipeline.open(found)  # its encoders stay loaded, and they are what takes time
     except FusionError:
         return  # the page that needs it says what is wrong with it

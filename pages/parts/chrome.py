@@ -14,22 +14,31 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import LANGUAGES, t, use
-from pages.parts import cache, state
+from pages.parts import cache, state, using
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from pages.parts.kinds import Kind
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 STYLE = Path(__file__).with_name("style.css")
 # Each group of links, and of each page what it is called, its heading, what it is for, and its help.
-GROUPS = {"start": ("home",), "look": ("inspect",), "align": ("map", "match"), "library": ("checkpoints",)}
+GROUPS = {"start": ("home",), "look": ("inspect", "fusion"), "align": ("map", "match"), "library": ("checkpoints",)}
 PAGES = {
     "home": ("home.nav", "home.title", "home.lead", "home.help"),
     "inspect": ("inspect.nav", "inspect.title", "inspect.lead", "inspect.help"),
+    "fusion": ("fusion.nav", "fusion.title", "fusion.lead", "fusion.help"),
     "map": ("map.nav", "map.title", "map.lead", "map.help"),
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
+}
+# What a page is for, and its help, where it shows entities of two graphs.
+ENTITIES = {
+    "inspect": ("inspect.lead.graph", "inspect.help.graph"),
+    "fusion": ("fusion.lead.graph", "fusion.help.graph"),
+    "map": ("map.lead.graph", "map.help.graph"),
+    "match": ("match.lead.graph", "match.help.graph"),
 }
 SIDEBAR = 216  # pixels; pictures need the rest
 log = logging.getLogger("fusionscope")
@@ -50,12 +59,15 @@ def boot(page: str) -> None:
     st.html(f"<style>{cache.asset(STYLE)}</style>")
     chips = st.container(horizontal=True, vertical_alignment="center", key="chips")
     st.title(t(title), anchor=False)
-    st.markdown(t(lead))
+    purpose = st.empty()
+    purpose.markdown(t(lead))
     if state.lost_selection():
         st.warning(t("error.selection"))
     _sidebar()
     with chips:
         _chips(page)
+    if page in ENTITIES and using.kind() == "graph":  # known once the library is loaded, which no heading waits for
+        purpose.markdown(t(ENTITIES[page][0]))
 
 
 def _language() -> str:
@@ -142,16 +154,15 @@ def _chips(page: str) -> None:
     """Checkpoint, data, language, help: one row above the heading."""
     with guard("chrome.chips"):
         if page != "checkpoints":
-            found = cache.checkpoints()
-            name = state.get("ckpt") or (found[0].name if found else "")
+            found = using.usual()
+            name = state.get("ckpt") or (found.name if found else "")
             with st.popover(f"{t('chrome.checkpoint')}: {short(name) or t('chrome.first')}", key="chip_ckpt"):
                 _pick_checkpoint()
-            spec = state.get("data", "gloss")
-            with st.popover(f"{t('chrome.data')}: {data_name(spec)}", key="chip_data"):
+            with st.popover(f"{t('chrome.data')}: {data_name(using.data_spec())}", key="chip_data"):
                 _pick_data()
         st.space("stretch")
         with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):
-            st.markdown(t(PAGES[page][3]))
+            st.markdown(t(ENTITIES[page][1] if page in ENTITIES and using.kind() == "graph" else PAGES[page][3]))
             st.markdown(t("chrome.help.everywhere"))
         st.segmented_control(
             t("chrome.language"),
@@ -175,7 +186,8 @@ def _pick_checkpoint() -> None:
     if not names:
         st.markdown(t("empty.ckpt"))
     else:
-        current = state.get("ckpt") or names[0]
+        usual = using.usual()
+        current = state.get("ckpt") or (usual.name if usual is not None else names[0])
         options = names if current in names else [current, *names]
         st.radio(
             t("chrome.checkpoint"),
@@ -192,9 +204,10 @@ def _pick_checkpoint() -> None:
 def _pick_data() -> None:
     from fusion.data import bundled
 
-    known = bundled("pairs")  # what these pages show, and their checkpoints read
-    current = state.get("data", "gloss")
-    options = list(known) if current in known else [*known, current]
+    found = {using.reads_of(one) for one in cache.checkpoints()} | {"pairs"}  # what some checkpoint here can read
+    known = [key for name in ("pairs", "graph") if name in found for key in bundled(name)]
+    current = using.data_spec()
+    options = known if current in known else [*known, current]
     st.radio(
         t("chrome.data"),
         options,
@@ -208,15 +221,15 @@ def _pick_data() -> None:
 
 
 def _take(name: str) -> None:
-    state.put(**{name: st.session_state[f"pick_{name}"]})
+    (using.use_checkpoint if name == "ckpt" else using.use_data)(st.session_state[f"pick_{name}"])
 
 
 def checkpoint() -> Checkpoint | None:
     """The checkpoint in use; without one, or with an unknown one in the address, the way out is drawn instead."""
-    found = cache.checkpoints()
+    usual = using.usual()
     name = state.get("ckpt")
-    if not name and found:
-        return found[0]
+    if not name and usual is not None:
+        return usual
     if not name:
         with st.container(border=True, key="no_checkpoint"):
             st.markdown(f"**{t('empty.ckpt')}**")
@@ -228,52 +241,50 @@ def checkpoint() -> Checkpoint | None:
     except FusionError as error:
         st.error(f"{t('error.checkpoint', name=plain(name, 60))} {plain(str(error), 300)}")
         with st.container(horizontal=True):
-            if found:
+            if usual is not None:
                 st.button(
-                    t("chrome.use", name=found[0].name),
-                    key="use_first",
-                    type="primary",
-                    on_click=state.put,
-                    kwargs={"ckpt": found[0].name},
-                )
+                    t("chrome.use", name=usual.name), key="use_first", type="primary", on_click=using.use_checkpoint,
+                    args=(usual.name,),
+                )  # fmt: skip
             link("checkpoints", t("chrome.more.checkpoints"))
         return None
 
 
-def trusted(spec: str) -> bool:
-    """Whether a link may open a data set: a bundled one, or a path that a person or the server's settings allowed."""
-    from fusion import kept
-    from fusion.data import DATASETS
+def dataset(wanted: Kind = "pairs") -> DataSet | None:
+    """The data set in use; when it can't be opened or is of the other kind, the sentence that says so and ways out."""
+    from fusion.data import bundled, pairs_only
 
-    return spec in DATASETS or kept.allowed(spec)
-
-
-def dataset() -> DataSet | None:
-    """The data set in use; when it can't be opened, the sentence that says why and the way out."""
-    from fusion.data import pairs_only
-
-    spec = state.get("data", "gloss")
+    spec = using.data_spec()
     try:
-        if not trusted(spec):
+        if not using.trusted(spec):
             raise FusionError(t("error.data", path=spec[:300]))
-        return pairs_only(cache.data(spec))
+        found = cache.data(spec)
+        if wanted == "graph" and found.kind != "graph":
+            raise FusionError(t("error.pairs", name=found.name))
+        return found if wanted == "graph" else pairs_only(found)
     except FusionError as error:
         st.error(plain(str(error), 500))
+        instead = bundled(wanted)[0]
+        other = next((one for one in cache.checkpoints() if using.reads_of(one) != wanted), None)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
-                t("chrome.use", name=t("data.gloss")),
-                key="use_gloss",
-                type="primary",
-                on_click=state.put,
-                kwargs={"data": "gloss"},
-            )
+                t("chrome.use", name=t(f"data.{instead}")), key=f"use_{instead}", type="primary", on_click=state.put,
+                kwargs={**using.OTHER, "data": instead},
+            )  # fmt: skip
+            if other is not None and using.trusted(spec) and using.kind_of(spec) != wanted:
+                st.button(
+                    t("chrome.use", name=plain(other.name, 40)), key="use_other", on_click=state.put,
+                    kwargs={"ckpt": other.name},
+                )  # fmt: skip
             link("checkpoints", t("chrome.more.data"), tab="data")
         return None
 
 
 def data_name(spec: str) -> str:
     """What a data set is called in a line: a bundled one by its name, another by its file."""
-    return t(f"data.{spec}") if spec in ("gloss", "gallery") else short(spec)
+    from fusion.data import DATASETS
+
+    return t(f"data.{spec}") if spec in DATASETS else short(spec)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import kept
 from fusion.words import t
-from pages.parts import cache, chrome, grid, pickers, state, work
+from pages.parts import cache, chrome, grid, pickers, state, using, work
 from pages.parts.chrome import plain
 from pages.parts.matching import CELL
 
@@ -41,7 +41,7 @@ def _choose() -> None:
     known = bundled("pairs")
     now = state.get("data", "gloss")
     opened = st.session_state.setdefault("opened_data", [])
-    if now not in known and now not in opened and chrome.trusted(now):
+    if now not in known and now not in opened and using.trusted(now):
         opened.append(now)
     options = [*known, *opened]
     names = {spec: t(f"data.{spec}") if spec in known else chrome.short(spec, 40) for spec in options}
@@ -157,7 +157,7 @@ def _open() -> None:
     st.markdown(f"##### {t('checkpoints.open_data')}")
     st.markdown(t("checkpoints.open_data.tell"))
     asked = state.get("data")
-    if asked and not chrome.trusted(asked) and "open_data_path" not in st.session_state:
+    if asked and not using.trusted(asked) and "open_data_path" not in st.session_state:
         st.session_state["open_data_path"] = asked  # what a link named: opening it is a person's to decide
     path = pickers.path("open_data_path", t("checkpoints.path"), "~/pairs.csv", t("checkpoints.path.none"))
     if not path:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, chrome, pickers, state, work
+from pages.parts import cache, chrome, pickers, state, using, work
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def _card(one: Checkpoint, now: str) -> None:
                 st.badge(t("checkpoints.used"), color="blue")
             else:
                 st.button(
-                    t("checkpoints.use"), key="use_checkpoint", type="primary", on_click=state.put,
-                    kwargs={"ckpt": _address(one)},
+                    t("checkpoints.use"), key="use_checkpoint", type="primary", on_click=using.use_checkpoint,
+                    args=(_address(one),),
                 )  # fmt: skip
             chrome.link("inspect", t("checkpoints.inspect"), ckpt=_address(one))
         with chrome.guard("checkpoints.probe"):
@@ -154,13 +154,20 @@ def _address(one: Checkpoint) -> str:
 
 def _probe(one: Checkpoint) -> None:
     """Chips of the kinds of signal that came back when it ran on one photograph, and what it can't show and why."""
-    photograph = cache.data("gallery").samples[0]
-    trace = cache.inspected(one, photograph, None).trace
-    kinds = list(dict.fromkeys(type(signal).__name__ for signal in trace))
+    if using.reads_of(one) == "graph":  # a trial run would read the features of its whole data set first
+        from fusion.models import MODELS
+
+        kinds = list(MODELS[one.model].card.shows)
+        told = t("checkpoints.promised")
+    else:
+        photograph = cache.data("gallery").samples[0]
+        trace = cache.inspected(one, photograph, None).trace
+        kinds = list(dict.fromkeys(type(signal).__name__ for signal in trace))
+        told = t("checkpoints.probed", count=len(trace.signals))
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="chips_kinds"):
         for kind in kinds:
             st.badge(t(f"kind.{kind}"), color="gray")
-    st.caption(t("checkpoints.probed", count=len(trace.signals)))
+    st.caption(told)
 
 
 def _facts(one: Checkpoint) -> None:
@@ -168,7 +175,7 @@ def _facts(one: Checkpoint) -> None:
     from fusion.models import MODELS
 
     card = MODELS[one.model].card
-    weights = sum(p.numel() for p in cache.pipeline(one).model.parameters())
+    weights = cache.parameters(one)
     rows = {
         "system": f"{card.name}: {card.title}. {card.paper}",
         "encoders": ", ".join(f"{modality} {name}" for modality, name in one.encoders.items()),
@@ -238,8 +245,8 @@ def _open() -> None:
     if not (folder / "config.json").is_file() and (folder / "pytorch_model.bin").is_file():
         raise FusionError(t("checkpoints.open.official"))
     found = library.read(folder)
-    cache.pipeline(found)  # a folder that can be read may still not load
-    state.put(ckpt=str(found.folder))
+    cache.parameters(found)  # a folder that can be read may still not load
+    using.use_checkpoint(str(found.folder))
     st.rerun()
 
 
@@ -272,6 +279,6 @@ def _imported(name: str) -> None:
             t("chrome.use", name=plain(name, 40)),
             key="use_imported",
             type="primary",
-            on_click=state.put,
-            kwargs={"ckpt": name},
+            on_click=using.use_checkpoint,
+            args=(name,),
         )

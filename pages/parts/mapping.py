@@ -12,7 +12,7 @@ from fusion.words import t
 from pages.parts import cache, chrome, grid, place, state, table
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
@@ -35,17 +35,17 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
     if len(rows.vectors) < 4:
         st.info(t("empty.few", n=4, m=len(rows.vectors)))
         return
-    method, centred, colour, worst = _controls()
+    method, centred, colour, worst = controls(COLOURS)
     left, right = st.columns((0.7, 0.3), gap="medium")
     with left:
-        projection, name = _projection(rows, key, method, centred)
+        projection, name = projected(rows, key, method, centred)
         _map(checkpoint, dataset, observed, rows, projection, (key, name, centred, colour, worst))
     with right, chrome.guard("map.quality"):
         _quality(observed, rows, projection, key)
     _chosen(dataset, observed)
 
 
-def _controls() -> tuple[str, bool, str, int]:
+def controls(colours: Sequence[str], worst_help: str = "") -> tuple[str, bool, str, int]:
     """Method, centring, colour, number of worst pairs."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls"):
         method = state.get("method", "pca")
@@ -59,22 +59,24 @@ def _controls() -> tuple[str, bool, str, int]:
             on_change=lambda: state.put(method=st.session_state["map_method"]),
             help=t("map.method.help"),
         )
-        colour = state.get("colour", COLOURS[0])
-        st.session_state["map_colour"] = colour if colour in COLOURS else COLOURS[0]  # its label follows the language
+        colour = state.get("colour", colours[0])
+        st.session_state["map_colour"] = colour if colour in colours else colours[0]  # its label follows the language
         st.selectbox(
             t("map.colour"),
-            COLOURS,
+            colours,
             key="map_colour",
             width=190,
             format_func=lambda c: t(f"map.colour.{c}"),
             on_change=lambda: state.put(colour=st.session_state["map_colour"]),
         )
-        worst = st.slider(t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=t("map.worst.help"))
+        worst = st.slider(
+            t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=worst_help or t("map.worst.help")
+        )
         centred = st.toggle(t("map.centred"), value=True, key="map_centred", help=t("map.centred.help"))
     return st.session_state["map_method"], centred, st.session_state["map_colour"], worst
 
 
-def _projection(rows: Rows, key: str, method: str, centred: bool) -> tuple[Projection, str]:
+def projected(rows: Rows, key: str, method: str, centred: bool) -> tuple[Projection, str]:
     """The map asked for; PCA while UMAP is still being made, and what is being made said above it."""
     if method == "umap":
         from fusion.projections import start_umap
@@ -184,12 +186,17 @@ def _lines(rows: Rows, ids: tuple[str, ...], worst: int) -> tuple[np.ndarray, np
 
 def _quality(observed: Observed, rows: Rows, projection: Projection, key: str) -> None:
     """How far to trust the map, and how well pairs lie together, both in the original space."""
+    found = cache.made(lambda: _figures(observed.frame, rows, projection), "quality", key, projection.digest)
+    trust(found, len(rows.pairs))
+
+
+def trust(found: dict[str, str], pairs: int) -> None:
+    """The quality box: measures by name, and what each of them says."""
     import pandas as pd
 
-    found = cache.made(lambda: _figures(observed.frame, rows, projection), "quality", key, projection.digest)
     with st.container(border=True, key="card_quality"):
         st.markdown(f"##### {t('map.quality')}")
-        st.caption(t("map.quality.tell", n=f"{len(rows.pairs):,}"))
+        st.caption(t("map.quality.tell", n=f"{pairs:,}"))
         table = pd.DataFrame(
             {
                 t("map.quality.what"): [t(f"map.quality.{name}") for name in found],
@@ -204,7 +211,6 @@ def _quality(observed: Observed, rows: Rows, projection: Projection, key: str) -
 
 def _figures(frame: pd.DataFrame, rows: Rows, projection: Projection) -> dict[str, str]:
     from fusion.metrics import geometry, sample
-    from fusion.projections import quality
     from fusion.views.speech import num, percent
 
     found: dict[str, str] = {}
@@ -218,6 +224,15 @@ def _figures(frame: pd.DataFrame, rows: Rows, projection: Projection) -> dict[st
         found["gap"] = num(geometry.modality_gap(text, image))
         found["alignment"] = num(geometry.alignment(text, image))
         found["uniformity"] = f"{num(geometry.uniformity(text))} · {num(geometry.uniformity(image))}"
+    return found | trusted(rows, projection)
+
+
+def trusted(rows: Rows, projection: Projection) -> dict[str, str]:
+    """How far neighbours on the map are neighbours in truth."""
+    from fusion.projections import quality
+    from fusion.views.speech import num, percent
+
+    found: dict[str, str] = {}
     trust = quality(rows.vectors, projection.points, sample=1000)
     found["trust"] = num(trust.trustworthiness)
     found["continuity"] = num(trust.continuity)

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 LONGEST = 160  # characters kept of a sentence
 
 
-def note(page: str, checkpoint: Checkpoint, dataset: DataSet) -> None:
-    """Remember the view that is open, once for each piece of work; a picture of one's own can't be brought back."""
+def note(page: str, checkpoint: Checkpoint, dataset: DataSet, told: str = "") -> None:
+    """Remember the view that is open, once for each piece of work; a picture of one's own can't be brought back.
+
+    told: what was looked at on Inspect, where it isn't the text on the desk.
+    """
     query = {"ckpt": checkpoint.name, "data": dataset.spec or dataset.key} | state.work()
     desk = state.desk()
     known = "id" in query or "story" in query
-    if page == "inspect" and (not known or (desk.edited and "text" not in query)):
+    if page == "inspect" and not told and (not known or (desk.edited and "text" not in query)):
         return
     if st.session_state.get("noted") == (page, query):
         return
     st.session_state["noted"] = (page, query)
     if page == "inspect":
-        opened = kept.Opened(page, query, desk.text[:LONGEST])
+        opened = kept.Opened(page, query, (told or desk.text)[:LONGEST])
     else:
         opened = kept.Opened(page, query, dataset.key, len(state.selection().ids) if "sel" in query else 0)
     kept.remember(opened)

@@ -64,14 +64,18 @@ def show(dataset: DataSet, frame: pd.DataFrame, columns: Sequence[str], key: str
         if st.button(label, key=f"open_{key}", type="primary", disabled=row is None) and row is not None:
             state.put(data=dataset.spec or dataset.key)
             go("inspect", id=ids[row])
-        if pages > 1:
-            st.button(t("chrome.previous"), key=f"back_{key}", on_click=_turn, args=(key, page - 1), disabled=page == 0)
-            st.caption(t("table.page", page=page + 1, pages=pages, count=f"{count:,}"), width="content")
-            st.button(
-                t("chrome.next"), key=f"on_{key}", on_click=_turn, args=(key, page + 1), disabled=page + 1 >= pages
-            )
+        turns(key, page, pages, count)
         st.space("stretch")
         grid.download(frame[["id", "text", *columns]], key, f"all_{key}", t("table.csv", count=f"{count:,}"))
+
+
+def turns(key: str, page: int, pages: int, count: int) -> None:
+    """Buttons to the pages before and after; nothing where there is one page."""
+    if pages < 2:
+        return
+    st.button(t("chrome.previous"), key=f"back_{key}", on_click=_turn, args=(key, page - 1), disabled=page == 0)
+    st.caption(t("table.page", page=page + 1, pages=pages, count=f"{count:,}"), width="content")
+    st.button(t("chrome.next"), key=f"on_{key}", on_click=_turn, args=(key, page + 1), disabled=page + 1 >= pages)
 
 
 def _turn(key: str, page: int) -> None:

@@ -14,11 +14,14 @@ from pages.parts.chrome import fragment, guard, plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fusion.alignment.whole import AlignedSet
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.observations import Observed
 
 PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
+
+WARM, ENTITIES = 20, 250  # seconds to load and read features, entities a second: the same for graphs
 
 
 def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
@@ -27,6 +30,19 @@ def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
     if dataset is None or checkpoint is None:
         return None
     seen = cache.observed(checkpoint, dataset)
+    if seen is None:
+        offer(checkpoint, dataset)
+        return None
+    recent.note(page, checkpoint, dataset)
+    return checkpoint, dataset, seen
+
+
+def aligned(page: str) -> tuple[Checkpoint, DataSet, AlignedSet] | None:
+    """What a page of all entities shows; None when something is missing, which is said with its way out."""
+    dataset, checkpoint = chrome.dataset("graph"), chrome.checkpoint()
+    if dataset is None or checkpoint is None:
+        return None
+    seen = cache.aligned(checkpoint, dataset)
     if seen is None:
         offer(checkpoint, dataset)
         return None
@@ -44,7 +60,11 @@ def offer(found: Checkpoint, dataset: DataSet) -> None:
         return
     with st.container(border=True, key="card_offer"), guard("work.title"):
         st.markdown(f"#### {t('work.observe', name=plain(dataset.name), checkpoint=plain(found.name))}")
-        follow(key, arguments, t("empty.todo", n=f"{count:,}", s=_time(count / PASSES)), t("work.compute"))
+        if dataset.kind == "graph":
+            before = t("work.entities", n=f"{count:,}", s=_time(WARM + count / ENTITIES))
+        else:
+            before = t("empty.todo", n=f"{count:,}", s=_time(count / PASSES))
+        follow(key, arguments, before, t("work.compute"))
 
 
 def follow(key: str, arguments: Sequence[str], before: str, start: str, done: Callable[[], None] | None = None) -> None:

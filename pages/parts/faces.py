@@ -1,0 +1,48 @@
+"""Which face a page shows: by the kind of data that the checkpoint in use reads, which follows from its task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pages.parts import (
+    entity,
+    entity_map,
+    entity_match,
+    gating,
+    listening,
+    mapping,
+    matching,
+    pairing,
+    using,
+    work,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pages.parts.kinds import Kind
+
+
+def _map() -> None:
+    found = work.observed("map")
+    if found is not None:
+        mapping.show(*found)
+
+
+def _match() -> None:
+    found = work.observed("match")
+    if found is not None:
+        matching.show(*found)
+
+
+FACES: dict[Kind, dict[str, Callable[[], None]]] = {
+    "pairs": {"inspect": pairing.show, "fusion": gating.show, "map": _map, "match": _match},
+    "graph": {
+        "inspect": entity.show, "fusion": listening.show, "map": entity_map.show, "match": entity_match.show,
+    },
+}  # fmt: skip
+
+
+def show(page: str) -> None:
+    """Everything of a page below its heading."""
+    FACES[using.kind()][page]()

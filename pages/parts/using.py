@@ -1,0 +1,91 @@
+"""What is in use: checkpoint, data set, and which of the two kinds they are; nothing is drawn here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusion.types import FusionError
+from pages.parts import cache, state
+from pages.parts.kinds import reads
+
+if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
+    from pages.parts.kinds import Kind
+
+OTHER = {"data": None, "id": None, "story": None, "text": None, "against": None, "sel": None}  # of the other kind
+
+
+def kind_of(spec: str) -> Kind:
+    """The kind of data set that a key or path names."""
+    from fusion import data  # numpy and more: a heading doesn't wait for it
+
+    return data.kind_of(spec)
+
+
+def use_checkpoint(name: str) -> None:
+    """Use a checkpoint, and let go of a data set, and of a sample of it, that it can't read."""
+    try:
+        same = reads(cache.checkpoint(name)) == kind_of(data_spec())
+    except FusionError:  # the page says what is wrong with it
+        same = True
+    state.put(ckpt=name, **({} if same else OTHER))
+
+
+def use_data(spec: str) -> None:
+    """Use a data set, and let go of a checkpoint that can't read it."""
+    same = kind() == kind_of(spec)
+    state.put(**({} if same else {**OTHER, "ckpt": None}) | {"data": spec})
+
+
+def data_spec() -> str:
+    """The data set in use: the one chosen, else the one that the checkpoint in use was trained on or reads."""
+    from fusion.data import bundled
+
+    chosen = state.get("data")
+    if chosen:
+        return chosen
+    found = quiet()
+    if found is None or reads_of(found) == "pairs":
+        return "gloss"
+    fits = kind_of(found.data) == "graph" and trusted(found.data)
+    return found.data if fits else bundled("graph")[0]
+
+
+def kind() -> Kind:
+    """What the pages show: pairs, or entities of graphs, by what the checkpoint in use reads."""
+    found = quiet()
+    return kind_of(data_spec()) if found is None else reads_of(found)
+
+
+def reads_of(found: Checkpoint) -> Kind:
+    """What kind of data set a checkpoint reads; pairs where no page shows its task."""
+    try:
+        return reads(found)
+    except FusionError:
+        return "pairs"
+
+
+def usual() -> Checkpoint | None:
+    """The checkpoint in use when none was chosen: the first that reads the data set chosen, else the first of all."""
+    found = cache.checkpoints()
+    wanted = kind_of(state.get("data", "gloss"))
+    return next((one for one in found if reads_of(one) == wanted), found[0] if found else None)
+
+
+def quiet() -> Checkpoint | None:
+    """The checkpoint in use, None without one or where it can't be read."""
+    name = state.get("ckpt")
+    if not name:
+        return usual()
+    try:
+        return cache.checkpoint(name)
+    except FusionError:
+        return None
+
+
+def trusted(spec: str) -> bool:
+    """Whether a link may open a data set: a bundled one, or a path that a person or the server's settings allowed."""
+    from fusion import kept
+    from fusion.data import DATASETS
+
+    return spec in DATASETS or kept.allowed(spec)
