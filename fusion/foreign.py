@@ -6,18 +6,22 @@ nothing, and otherwise one error lists them all.
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch._utils import _rebuild_tensor_v2
 
 from fusion.types import FusionError
 
@@ -107,6 +111,65 @@ def state_dict(path: Path, prefix: str = "") -> Foreign:
             raise FusionError(f"{path.name} holds {own} twice, under two spellings; save the state dict again.")
         found[own] = _sound(path.name, key, value)
     return Foreign(path.name, found)
+
+
+def arrays(path: Path) -> dict[str, Tensor]:
+    """Named arrays of a file that pickle.dump wrote of a dictionary, NumPy's or torch's, on the CPU.
+
+    Only what such arrays are made of is looked up; every other name in the file stops the reading before it is called.
+    Raises FusionError when the file is damaged, holds anything else, or numbers that are not finite.
+    """
+    try:
+        with path.open("rb") as stream:
+            loaded = _Arrays(stream).load()
+    except pickle.UnpicklingError as error:
+        raise FusionError(
+            f"{path.name} is no plain table of arrays ({error}), and opening it could run code, so it was refused."
+        ) from None
+    except _DAMAGED as error:
+        raise FusionError(f"{path.name} is damaged or cut off ({type(error).__name__}); copy it again.") from None
+    if not isinstance(loaded, dict) or not loaded:
+        raise FusionError(f"{path.name} holds no table of arrays; use the file that the official program wrote.")
+    found: dict[str, Tensor] = {}
+    for key, value in loaded.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise FusionError(f"{path.name} holds {str(key)[:80]!r}, no array; use what the official program wrote.")
+        found[key] = _sound(path.name, key, value.detach()).clone()
+    return found
+
+
+def _storage(data: bytes) -> object:
+    """In the place of torch's own, which would read anything."""
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """In the place of NumPy's: an empty array that its state fills."""
+    if kind is not np.ndarray or shape != (0,):
+        raise pickle.UnpicklingError("an array of an unusual kind")
+    return np.ndarray((0,), "b")
+
+
+class _Arrays(pickle.Unpickler):
+    """A pickle of arrays in dictionaries and lists, and nothing else."""
+
+    KNOWN: ClassVar[dict[tuple[str, str], object]] = {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor_v2,
+        ("torch.storage", "_load_from_bytes"): _storage,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        """The replacement of a known name. Raises UnpicklingError for every other one."""
+        if (module, name) not in self.KNOWN:
+            raise pickle.UnpicklingError(f"it asks for {module[:40]}.{name[:40]}")
+        return self.KNOWN[module, name]
 
 
 def _modern(key: str) -> str:

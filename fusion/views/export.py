@@ -11,7 +11,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from fusion.files import atomic_file
-from fusion.signals import Attention, Effects, Marginals, Parts, Transitions
+from fusion.signals import Attention, Effects, Marginals, ModalityScores, ModalityWeights, Parts, Transitions
 from fusion.views.base import Picture
 from fusion.views.palette import TEXT
 from fusion.views.png import figure_json, write_png
@@ -206,6 +206,10 @@ def _axes(values: np.ndarray, signal: Signal, field: str, trace: Trace) -> Axes:
         return [*batch, ("head", numbered(shape[1])), ("query", steps(signal.queries, shape[2])), ("key", across)]
     if isinstance(signal, Marginals) and field == "value":
         return [*batch, ("step", steps(signal.steps, shape[1])), ("class", list(signal.classes))]
+    if isinstance(signal, Parts) and signal.mask is None:
+        return [*batch, ("voice", list(signal.voices))]
+    if isinstance(signal, (ModalityWeights, ModalityScores)):
+        return [*batch, ("modality", list(signal.modalities))]
     if isinstance(signal, Parts) and field == "value":
         places = steps(signal.steps, shape[2])
         return [*batch, ("voice", list(signal.voices)), ("step", places), ("class", list(signal.classes))]
