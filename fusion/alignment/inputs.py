@@ -92,6 +92,7 @@ def start_linear(model: EntityModel, batch: Batch, flatten: Mapping[str, float])
     """
     side = batch.graph.side if batch.graph is not None else None
     for m, linear in model.encoder.linear.items():
+        assert isinstance(linear, torch.nn.Linear)
         x, known = model_input(model, batch, m), batch.has(m)
         if not known.any():
             continue

@@ -53,11 +53,10 @@ class AlignmentRecipe(Recipe):
 class Known:
     """The pairs to train on: the links, and what iterative learning took for such."""
 
-    def __init__(self, links: Tensor, side: Tensor, held: Tensor) -> None:
+    def __init__(self, links: Tensor, side: Tensor) -> None:
         self.links, self.side = links, side
         self.found = links.new_zeros(0, 2)
         self.seen: dict[tuple[int, int], int] = {}  # candidate -> looks in a row
-        self.held = held  # (P, 2) held-out links: found only as any other entity would be
 
     def pairs(self) -> Tensor:
         """(P, 2) int"""
@@ -115,7 +114,7 @@ def fit(
     batch, train, valid = batch.to(device), train.to(device), valid.to(device)
     assert batch.graph is not None, "everything() makes one"
     assert batch.graph.side is not None, "alignment needs two graphs"
-    run = _Run(model, batch, Known(train, batch.graph.side, valid), recipe, _judge(batch, train, valid, recipe))
+    run = _Run(model, batch, Known(train, batch.graph.side), recipe, _judge(batch, train, valid, recipe))
     saved = folder / "state.pt" if folder is not None else None
     if saved is not None and saved.exists():
         run.restore(torch.load(saved, weights_only=True, map_location="cpu"))
