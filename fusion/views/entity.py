@@ -14,7 +14,7 @@ import pandas as pd
 from fusion.signals import ModalityScores, Parts
 from fusion.views import base
 from fusion.views.base import Picture
-from fusion.views.palette import CATEGORIES, COLOURS, INK, SEQUENTIAL, SHAPES, scale
+from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, SHAPES, scale
 from fusion.views.rows import rows_of
 from fusion.views.sheet import LINES, Sheet, bar, heat
 from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, plain, say
@@ -138,13 +138,13 @@ def votes(answers: Answers) -> Picture:
             stars[vote[2], column] = VOTE
     sheet = heat(key, round(1.3 * len(down)), longest=10)
     limit = float(np.abs(values).max()) or 1.0
+    said = [
+        [f"{num(round(float(v), 2))} {star}".strip() for v, star in zip(row, marks, strict=True)]
+        for row, marks in zip(values, stars, strict=True)
+    ]
     sheet.add(
-        "heatmap", z=values, x=across, y=down, colorscale=scale(SEQUENTIAL), zmin=min(0.0, float(values.min())),
-        zmax=limit, xgap=2, ygap=2, colorbar=bar(t("views.axis.cosine")), texttemplate="%{text}",
-        text=[
-            [f"{num(round(float(v), 2))} {s}".strip() for v, s in zip(row, marks, strict=True)]
-            for row, marks in zip(values, stars, strict=True)
-        ],
+        "heatmap", z=values, x=across, y=down, colorscale=scale(DIVERGING), zmin=-limit, zmax=limit, xgap=2, ygap=2,
+        colorbar=bar(t("views.axis.cosine")), texttemplate="%{text}", text=said,
         hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
     if answers.partner is not None:
@@ -204,7 +204,7 @@ def subsets(signal: Effects, modalities: Sequence[str], found: Sequence[Subset])
             sheet.add(
                 "scatter", x=np.full(len(at), column, np.float32), y=at, mode="markers", showlegend=False,
                 marker={"symbol": SHAPES.get(m, "circle") if held else "circle", "size": 11 if held else 5,
-                        "color": marker, "line": {"width": 0}},
+                        "color": marker, "line": {"width": 1 if held else 0, "color": INK}},
                 hovertemplate=clean(names[column], 30) + "<extra></extra>" if held else None,
                 hoverinfo=None if held else "skip",
             )  # fmt: skip

@@ -26,7 +26,7 @@ def scores(signal: ModalityScores, sample: Sample, trace: Trace) -> Picture:
     key, title = f"scores-{signal.name}", t("views.scores.title", name=say(signal.name))
     values = base.array(signal.value)  # (M,)
     names = [say(m) for m in signal.modalities]
-    sheet = _bars(key, values, names, signal.modalities)
+    sheet = _bars(key, values, names, signal.modalities, signal.neutral or 0.0)
     if signal.neutral is not None:
         sheet.rule(signal.neutral)
     facts = _facts(values, names) | {"name": say(signal.name)}
@@ -96,7 +96,7 @@ def neighbours(
     )  # fmt: skip
 
 
-def _bars(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[str]) -> Sheet:
+def _bars(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[str], rule: float = 0.0) -> Sheet:
     sheet = Sheet(key, 80 + 34 * len(names), right=48)
     sheet.add(
         "bar", x=values, y=distinct([clean(name, 20) for name in names]), orientation="h", cliponaxis=False,
@@ -107,7 +107,12 @@ def _bars(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[
         },
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
-    sheet.set(xaxis={"title": {"text": t("views.axis.value")}, "nticks": 5}, yaxis={**LINES, "showgrid": False})
+    low, high = min(0.0, rule, float(values.min())), max(0.0, rule, float(values.max()))
+    room = 0.16 * ((high - low) or 1.0)  # for the numbers at the ends of the bars
+    span = [low - (room if low < 0 else 0), high + room]
+    sheet.set(
+        xaxis={"title": {"text": t("views.axis.value")}, "nticks": 5, "range": span}, yaxis={**LINES, "showgrid": False}
+    )
     return sheet
 
 

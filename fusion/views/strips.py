@@ -42,7 +42,8 @@ def weights(
     pattern = {"shape": ["/" if m in filled else "" for m in signal.modalities], "fgcolor": "#FFFFFF", "size": 6}
     sheet = Sheet(key, 80 + 34 * len(names), right=48)
     sheet.add(
-        "bar", x=values, y=labels, orientation="h", text=[num(float(v)) for v in values], textposition="outside",
+        "bar", x=values, y=labels, orientation="h", text=[num(float(v)) for v in values],
+        textposition="outside" if usual is None else "none",  # else beside the band, which would cross it
         marker={"color": colours, "line": {"color": INK, "width": 1}, "pattern": {**pattern, "fillmode": "overlay"}},
         cliponaxis=False, showlegend=False, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
@@ -62,6 +63,8 @@ def weights(
                      "color": INK, "thickness": 2, "width": 4},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )  # fmt: skip
+        for row, end in enumerate(np.maximum(values, high)):
+            sheet.note(num(float(values[row])), x=float(end), y=row, xanchor="left", yanchor="middle", xshift=6)
         table[t("views.weights.usual")] = median
         finding = join(finding, t("views.weights.compare", top=names[top], value=num(float(median[top]))))
         sheet.set(margin={"t": 34})

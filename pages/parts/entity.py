@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
 
-CELL = 132  # pixels: five numbers in a row beside the input, two on a phone
+CELL = 124  # pixels: five numbers in a row beside the input, two on a phone
 
 
 def show() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusion.views.faithful import Rank
 
 IMAGE = "image"  # what the gate of the stored rows lets in
+RESAMPLES = 200  # of the rank correlation: a second for some thousand rows
 
 
 def show() -> None:
@@ -65,14 +66,10 @@ def _against(observed: Observed) -> Picture:
 
 def _correlation(gate: np.ndarray, match: np.ndarray, observed: Observed) -> Rank | None:
     """Spearman of gate and match with its interval; samples of one picture are resampled together."""
-    from fusion.metrics.behaviour import spearman
-    from fusion.metrics.intervals import bootstrap
+    from fusion.metrics.intervals import spearman_interval
     from fusion.views.faithful import Rank
 
     has = np.isfinite(gate) & np.isfinite(match)
-    values = np.column_stack([gate, match])[has]
-    if len(values) < 3 or spearman(*values.T) is None:
-        return None
     groups = observed.frame["image"].where(observed.frame["image"] != "", observed.frame["id"]).astype(str).to_numpy()
-    found = bootstrap(values, lambda rows: spearman(*rows.T) or 0.0, n=200, groups=groups[has])
-    return Rank(found.value, found.low, found.high)
+    found = spearman_interval(gate[has], match[has], n=RESAMPLES, groups=groups[has])
+    return None if found is None else Rank(found.value, found.low, found.high)
