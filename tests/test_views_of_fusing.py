@@ -65,7 +65,7 @@ def test_ridges_count_every_entity_once_real_ones_above_filled_ones_below():
         base_line = 3 - i
         assert (above >= base_line - 1e-6).all()
         assert (below <= base_line + 1e-6).all()
-        ratio = (above - base_line).sum() / 0.62 / ((base_line - below).sum() / 0.3)
+        ratio = (above - base_line).sum() / 0.52 / ((base_line - below).sum() / 0.26)
         assert ratio == pytest.approx(seen.known[:, i].sum() / (~seen.known[:, i]).sum(), rel=1e-4)
     assert list(picture.table[words.t("views.axis.filled")]) == (~seen.known).sum(0).tolist()
 

@@ -79,7 +79,7 @@ def lines(
     labels = distinct([f"{clean(one.name, 26)} ({one.count:,})" for one in found])
     values = np.asarray([one.value for one in found], np.float32)
     low, high = (np.asarray([getattr(one, side) for one in found], np.float32) for side in ("low", "high"))
-    sheet = Sheet(key, 80 + 28 * len(found), right=16)
+    sheet = Sheet(key, 92 + 30 * len(found), top=20, right=16)
     sheet.add(
         "scatter", x=values, y=labels, mode="markers+text", showlegend=False, cliponaxis=False,
         text=[num(round(float(v), 3)) for v in values], textposition="top center",

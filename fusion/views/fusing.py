@@ -129,11 +129,11 @@ def ridges(seen: Weighed) -> Picture:
         np.stack([np.histogram(seen.weights[own == there, i], edges)[0] for there in (True, False)])
         for i, own in enumerate(seen.known.T)
     ]).astype(np.float32)  # (M, 2, bins)  # fmt: skip
-    sheet = Sheet(key, 90 + 74 * count, top=10, left=8, right=12)
+    sheet = Sheet(key, 90 + 80 * count, top=10, left=8, right=12)
     names = seen.names
     for i in range(count):
         peak = float(counts[i].max()) or 1.0
-        for side, (sign, part) in enumerate(((1, 0.62), (-1, 0.3))):
+        for side, (sign, part) in enumerate(((1, 0.52), (-1, 0.26))):
             if not counts[i, side].any():
                 continue
             base_line = np.full(len(middle), count - 1 - i, np.float32)
@@ -149,16 +149,16 @@ def ridges(seen: Weighed) -> Picture:
             )  # fmt: skip
         median = float(np.median(seen.weights[:, i]))
         sheet.shapes.append(
-            {"type": "line", "x0": median, "x1": median, "y0": count - 1 - i - 0.05, "y1": count - 1 - i + 0.66,
+            {"type": "line", "x0": median, "x1": median, "y0": count - 1 - i - 0.05, "y1": count - 1 - i + 0.54,
              "line": {"color": INK, "width": 2}}
         )  # fmt: skip
         filled = int((~seen.known[:, i]).sum())
         said = clean(names[i], 24) + (f" · {t('views.ridges.filled', count=f'{filled:,}')}" if filled else "")
-        sheet.note(said, x=0, xref="paper", xanchor="left", y=count - 1 - i + 0.66, yanchor="middle")
+        sheet.note(said, x=0, xref="paper", xanchor="left", y=count - 1 - i + 0.64, yanchor="middle")
     sheet.rule(1 / count)
     sheet.set(
         xaxis={"title": {"text": t("views.axis.weight")}, "nticks": 6},
-        yaxis={"range": [-0.45, count - 0.2], "showticklabels": False, "showgrid": False},
+        yaxis={"range": [-0.32, count - 0.22], "showticklabels": False, "showgrid": False},
     )
     facts = _facts(seen)
     return Picture(

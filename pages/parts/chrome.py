@@ -189,10 +189,10 @@ def _pick_checkpoint() -> None:
         usual = using.usual()
         current = state.get("ckpt") or (usual.name if usual is not None else names[0])
         options = names if current in names else [current, *names]
+        st.session_state["pick_ckpt"] = current  # it may have been chosen elsewhere
         st.radio(
             t("chrome.checkpoint"),
             options,
-            index=options.index(current),
             key="pick_ckpt",
             on_change=_take,
             args=("ckpt",),
@@ -208,10 +208,10 @@ def _pick_data() -> None:
     known = [key for name in ("pairs", "graph") if name in found for key in bundled(name)]
     current = using.data_spec()
     options = known if current in known else [*known, current]
+    st.session_state["pick_data"] = current
     st.radio(
         t("chrome.data"),
         options,
-        index=options.index(current),
         key="pick_data",
         on_change=_take,
         args=("data",),

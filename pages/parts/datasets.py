@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import kept
 from fusion.words import t
-from pages.parts import cache, chrome, grid, pickers, state, using, work
+from pages.parts import cache, chrome, graphs, grid, pickers, state, using, work
 from pages.parts.chrome import plain
 from pages.parts.matching import CELL
 
@@ -22,8 +22,13 @@ SHOWN = 500  # problems in the table; the file has all
 def show() -> None:
     """Everything on the second tab."""
     _choose()
-    dataset = chrome.dataset()
-    if dataset is not None:
+    dataset = chrome.dataset(using.kind_of(using.data_spec()))
+    if dataset is not None and dataset.graph is not None:
+        with chrome.guard("checkpoints.data"):
+            graphs.show(dataset)
+        with chrome.guard("checkpoints.problems"):
+            _problems(dataset)
+    elif dataset is not None:
         with st.container(border=True, key="card_data"), chrome.guard("checkpoints.data"):
             _card(dataset)
         with chrome.guard("checkpoints.problems"):
@@ -38,8 +43,9 @@ def _choose() -> None:
     """The bundled sets and those opened in this visit; choosing one uses it on every page."""
     from fusion.data import bundled
 
-    known = bundled("pairs")
-    now = state.get("data", "gloss")
+    found = {"pairs", *(using.reads_of(one) for one in cache.checkpoints())}  # what some checkpoint here can read
+    known = [key for kind in ("pairs", "graph") if kind in found for key in bundled(kind)]
+    now = using.data_spec()
     opened = st.session_state.setdefault("opened_data", [])
     if now not in known and now not in opened and using.trusted(now):
         opened.append(now)
@@ -49,7 +55,7 @@ def _choose() -> None:
     st.segmented_control(
         t("checkpoints.data"), options, key="data_choice", required=now in options,
         format_func=names.__getitem__,
-        on_change=lambda: state.put(data=st.session_state["data_choice"]),
+        on_change=lambda: using.use_data(st.session_state["data_choice"]),
     )  # fmt: skip
 
 
@@ -164,5 +170,5 @@ def _open() -> None:
         return
     found = cache.data(path)
     kept.allow(found.spec or path)
-    state.put(data=found.spec or path)
+    using.use_data(found.spec or path)
     st.rerun()

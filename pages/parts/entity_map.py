@@ -38,7 +38,7 @@ def show() -> None:
         st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
         return
     colours = COLOURS if space != JOINT else COLOURS[:-1]
-    method, centred, colour, worst = mapping.controls(colours, worst_help=t("map.worst.help.graph"))
+    method, centred, colour, worst = mapping.controls(colours, graphs=True)
     left, right = st.columns((0.7, 0.3), gap="medium")
     with left:
         projection, name = mapping.projected(rows, key, method, centred)

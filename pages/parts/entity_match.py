@@ -150,7 +150,6 @@ class Aligning:
                 )
 
     def _sliced(self) -> Iterator[tuple[str, list[Line]]]:
-        from fusion.views.speech import say
 
         first = self.pairs["rank"].to_numpy() <= 1
         kinds = self.pairs["kind"].astype(str).to_numpy()
@@ -170,8 +169,8 @@ class Aligning:
             both = self.pairs[column].to_numpy(bool) & frame.loc[self.pairs["partner"], column].to_numpy(bool)
             if both.all() or not both.any():
                 continue
-            found = [_line(t("aligning.slice.has", name=say(m)), first[both]),
-                     _line(t("aligning.slice.lacks", name=say(m)), first[~both])]  # fmt: skip
+            found = [_line(t("aligning.slice.has"), first[both]),
+                     _line(t("aligning.slice.lacks"), first[~both])]  # fmt: skip
             yield f"known_{m}", [line for line in found if line is not None]
 
     def modalities(self) -> None:

@@ -45,8 +45,8 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
     _chosen(dataset, observed)
 
 
-def controls(colours: Sequence[str], worst_help: str = "") -> tuple[str, bool, str, int]:
-    """Method, centring, colour, number of worst pairs."""
+def controls(colours: Sequence[str], graphs: bool = False) -> tuple[str, bool, str, int]:
+    """Method, centring, colour, number of worst pairs. graphs: what lies there are entities of two graphs."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls"):
         method = state.get("method", "pca")
         st.segmented_control(
@@ -69,10 +69,10 @@ def controls(colours: Sequence[str], worst_help: str = "") -> tuple[str, bool, s
             format_func=lambda c: t(f"map.colour.{c}"),
             on_change=lambda: state.put(colour=st.session_state["map_colour"]),
         )
-        worst = st.slider(
-            t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=worst_help or t("map.worst.help")
-        )
-        centred = st.toggle(t("map.centred"), value=True, key="map_centred", help=t("map.centred.help"))
+        told = t("map.worst.help.graph" if graphs else "map.worst.help")
+        worst = st.slider(t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=told)
+        names = ("map.centred.graph", "map.centred.help.graph") if graphs else ("map.centred", "map.centred.help")
+        centred = st.toggle(t(names[0]), value=True, key="map_centred", help=t(names[1]))
     return st.session_state["map_method"], centred, st.session_state["map_colour"], worst
 
 
