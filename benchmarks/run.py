@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS: dict[str, str] = {
     "latency": "One inspection",
     "throughput": "Many inspections",
+    "entity": "One entity among 40,000",
     "browser": "On screen",
     "memory": "Memory of a tab",
     "tabs": "Two checkpoints at once",
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, str] = {
     "spans": "Entities, with and without the picture",
     "mismatch": "Planted mismatch and calibration",
     "gallery": "Photographs unlike the training pictures",
+    "alignment": "Entity alignment",
     "faithfulness": "Does the gate tell what the picture did?",
 }
 

@@ -418,7 +418,7 @@ def test_the_command_line_inspects_reports_and_observes(
     assert {"modality_attention_1", "meta_weight", "cosine_share", "subsets"} <= {s["name"] for s in said["signals"]}
     page = (out / "report.html").read_text("utf-8")
     assert "thing 1" in page
-    assert {"en": "Without image", "zh": "去掉图像"}[language] in page
+    assert {"en": "Without relations", "zh": "去掉关系"}[language] in page
     assert (out / "csv" / "candidates.csv").is_file()
     assert main(["observe", "tiny", "--checkpoint", name, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -119,6 +120,7 @@ class Aligner:
         """{m: whether the entity really has it}, False where it was filled in or is empty."""
         return {m: bool(self.batch.has(m)[row]) for m in self.modalities}
 
+    @cached_property
     def band(self) -> dict[str, tuple[float, float, float]]:
         """{m: the tenth percentile, median and ninetieth percentile of its weight over all entities}"""
         found = torch.quantile(self.weights.float(), torch.tensor([0.1, 0.5, 0.9], device=self.device), dim=0)  # (3, M)
@@ -209,9 +211,7 @@ class Aligner:
         top = scores.topk(min(SHOWN, len(scores))).indices
         partner = self.graph.partner(row)
         shown = other if other is not None else partner if partner is not None else int(pool.rows[top[0]])
-        query = torch.tensor([[row, shown], *([row, int(c)] for c in pool.rows[top])])
-        output = self._run(seen.batch, query, trace=True)
-        trace = output.trace.at(0).cpu()
+        trace = self._run(seen.batch, torch.tensor([[row, shown]]), trace=True).trace.cpu()
         weights, facing = _weights(trace.of(ModalityWeights), self.modalities)
         drop = self._drop(seen, pool, everyone, shown if partner is None else partner, recomputed)
         ranks: dict[str, Any] = {"rank": None, "rank_overall": None, "rank_by": {}, "shapley": {}}
@@ -227,13 +227,13 @@ class Aligner:
             "sample": seen.sample, "partner": None if partner is None else samples[partner], "other": samples[shown],
             "checkpoint": self.checkpoint.name,
             "trace": trace.plus(one_removed(drop, len(self.modalities)), drop),
-            "candidates": self._candidates(output, pool.rows[top], scores[top]),
+            "candidates": self._candidates(seen, pool.rows[top], scores[top], made[top], cosines[top]),
             "among": len(pool.rows), "among_all": len(everyone),
             "votes": {
                 m: samples[int(pool.rows[int(cosines[:, i].argmax())])].id
                 for i, m in enumerate(self.modalities) if float(own[i]) > 0
             },
-            "weights": weights, "other_weights": facing, "band": self.band(), "drop": drop,
+            "weights": weights, "other_weights": facing, "band": self.band, "drop": drop,
             "recomputed": recomputed and self.weighs,
             "imputed": {m: not there for m, there in self._known(seen).items()},
             "other_imputed": {m: not there for m, there in self.known(shown).items()},
@@ -283,19 +283,29 @@ class Aligner:
         side = torch.from_numpy(self.graph.side).to(self.device) == 1 - int(self.graph.side[row])
         return side.cumsum(0)[entities] - 1
 
-    def _candidates(self, output: FusionOutput, rows: Tensor, scores: Tensor) -> tuple[Candidate, ...]:
-        """The best ones; row 0 of the output is the pair that is looked at, these follow."""
-        made = output.extras
-        named = lambda name, at: (  # noqa: E731
-            dict(zip(self.modalities, made[name][at].tolist(), strict=True)) if name in made else {}
-        )
+    def _candidates(
+        self, seen: _Seen, rows: Tensor, scores: Tensor, made: Tensor, cosines: Tensor
+    ) -> tuple[Candidate, ...]:
+        """The best ones, with exact parts of their joint cosine. rows and scores (k,), made and cosines (k, M)"""
+        late: list[dict[str, float]] = [{} for _ in rows]
+        if self.weighs:
+            found = self.model.fused(seen.batch, torch.cat((rows.new_tensor([seen.row]), rows))[:, None])  # type: ignore[operator]
+            after = torch.stack([found[f"late/{m}"][:, 0] for m in self.modalities], 1)  # (1 + k, M, D)
+            late = [self._named(one) for one in (after[1:] * after[:1]).sum(-1)]
         return tuple(
             Candidate(
-                self.dataset.samples[int(row)].id, float(scores[place]), float(made["joint_cosine"][place + 1]),
-                named("cosines", place + 1), named("late_cosines", place + 1), named("cosine_shares", place + 1),
+                self.dataset.samples[int(row)].id,
+                float(scores[at]),
+                float(made[at].sum()),
+                self._named(cosines[at]),
+                late[at],
+                self._named(made[at]),
             )
-            for place, row in enumerate(rows)
-        )  # fmt: skip
+            for at, row in enumerate(rows)
+        )
+
+    def _named(self, values: Tensor) -> dict[str, float]:
+        return dict(zip(self.modalities, values.tolist(), strict=True))
 
     def _notices(self, seen: _Seen, partner: int | None) -> tuple[Notice, ...]:
         notes = []
