@@ -153,7 +153,7 @@ def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[Enti
     if key == "mclea":
         values["widths"] = tuple(width if m == GRAPH else min(width, widths[m]) for m in modalities)
     else:
-        values |= {"width": width, "fusion_heads": 4}
+        values |= {"width": width, "detach_phi": True}  # else phi falls where a loss is high (docs/decisions/0013)
     recipe: dict[str, Any] = {}
     fields = {f.name for f in dataclasses.fields(kind)}
     told = typing.get_type_hints(kind) | typing.get_type_hints(AlignmentRecipe)

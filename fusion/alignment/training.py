@@ -35,18 +35,22 @@ DISTRACTORS = 2000  # entities of each graph among which a held-out one must fin
 class AlignmentRecipe(Recipe):
     """How to train; the defaults are those of the emoji graphs (docs/decisions)."""
 
-    epochs: int = 300
+    epochs: int = 60
     batch: int = 3500  # pairs a step
-    rate: float = 2e-3
+    rate: float = 1e-2
     warm_up: float = 0.05
     patience: int = 10  # checks without a better validation score before stopping
-    check: int = 10  # epochs between two checks on the held-out links
+    check: int = 15  # epochs between two checks on the held-out links
+    rates: tuple[tuple[str, float], ...] = (
+        ("fusion", 0.1), ("icl_log", 0.1), ("ial_log", 0.1), ("log_var", 0.1), ("layers.", 0.01),
+    )  # fmt: skip
     noise: float = 0.0  # standard deviation of Gaussian noise on features while training, relative to theirs
-    flatten: tuple[tuple[str, float], ...] = ()  # see alignment.inputs.start_linear; others 0
+    flatten: tuple[tuple[str, float], ...] = (("image", 0.25),)  # see alignment.inputs.start_linear; others 0
     start: bool = True  # start linear maps from the features
-    iterative: int = 0  # epoch from which neighbours join the pairs; 0: never
+    iterative: int = 10  # epoch from which neighbours join the pairs; 0: never
     collect: int = 5  # epochs between two looks for neighbours
-    survive: int = 3  # looks in a row that a pair must survive
+    survive: int = 2  # looks in a row that a pair must survive
+    draw: float = 1.0  # found pairs that an epoch draws at most, as a multiple of the number of links
     csls: int = 3  # of the ranking, and of the looks
 
 
@@ -188,7 +192,10 @@ class _Run:
         """Train on every pair once. -> mean loss by term"""
         self.model.train()
         self.number += 1
-        pairs = self.known.pairs()
+        found = self.known.found
+        most = int(self.recipe.draw * len(self.known.links))
+        drawn = torch.randperm(len(found), generator=self.generator)[:most].to(found.device)
+        pairs = torch.cat((self.known.links, found[drawn]))
         order = torch.randperm(len(pairs), generator=self.generator)
         count = math.ceil(len(self.known.links) / self.recipe.batch)  # found pairs widen the steps, not their number
         sums: dict[str, float] = {}
