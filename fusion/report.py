@@ -184,6 +184,7 @@ def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation)
 
     from fusion.alignment.inspection import plain_name
     from fusion.views import draw_all
+    from fusion.views.speech import say
 
     trace = observation.trace.plus(*aligner.model.learned())
     shown = trace.first(ModalityWeights)
@@ -192,6 +193,7 @@ def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation)
         usual = np.array([observation.band[m] for m in shown.modalities]).T
     names = {row: plain_name(sample) for row, sample in enumerate(aligner.dataset.samples)}
     sections = draw_all(trace, observation.sample, usual=usual, entities=names)
+    sections.append((say("subsets"), [_subsets(observation, tuple(observation.band))]))
     facts = _facts(aligner.checkpoint, aligner.model) | {
         t("report.data"): aligner.dataset.name,
         t("report.entity"): f"{plain_name(observation.sample)} ({observation.sample.id})",
@@ -199,6 +201,21 @@ def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation)
         t("report.rank"): "–" if observation.rank is None else f"{observation.rank:,} / {observation.among:,}",
     }  # fmt: skip
     return _write(folder, t("report.title"), trace, sections, facts | _today(), _candidates(aligner, observation))
+
+
+def _subsets(observation: EntityObservation, modalities: tuple[str, ...]) -> Picture:
+    """Every subset of the modalities, which a picture of any `Effects` would not draw."""
+    from fusion.alignment import scoring
+    from fusion.views import entity
+
+    effects = observation.drop
+    found = [
+        entity.Subset(kept, rank, joint, first)
+        for kept, (rank, joint), first in zip(
+            scoring.subsets(modalities), effects.value[0].tolist(), effects.said[0], strict=True
+        )
+    ]
+    return entity.subsets(effects, modalities, found)
 
 
 def _facts(checkpoint: Checkpoint, model: FusionModel) -> dict[str, str]:
