@@ -83,7 +83,7 @@ def ternary(seen: Weighed) -> Picture:
     if not len(seen):
         return base.nothing(key, title, t("views.none.points"))
     rows = seen.some(MOST_POINTS)
-    whole = seen.known.all(1)
+    whole = np.asarray(seen.known.all(1))
     sheet = Sheet(key, 470, top=48, bottom=30, left=30, right=30)
     marks = []
     for name, chosen, symbol, colour in (
@@ -244,7 +244,7 @@ def _kinds(seen: Weighed, statistic: Callable[..., np.ndarray]) -> tuple[list[st
     found, numbers = np.unique(seen.kinds.astype(str), return_counts=True)
     order = np.argsort(-numbers, kind="stable")[:MOST_KINDS]
     values = np.stack([statistic(seen.weights[seen.kinds == found[i]], axis=0) for i in order]).astype(np.float32)
-    return [plain(found[i]) if found[i] else t("views.fusing.all") for i in order], values, numbers[order]
+    return [plain(str(found[i])) if found[i] else t("views.fusing.all") for i in order], values, numbers[order]
 
 
 def by_kind(seen: Weighed) -> Picture:
