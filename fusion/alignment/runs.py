@@ -76,6 +76,7 @@ def train(
     Raises FusionError for data, settings or features that don't fit, before anything is trained.
     """
     settings = dict(settings or {})
+    _checked_names(key, settings)
     task = _task(data, settings, files, say)
     config, recipe = _configured(key, task, settings)
     recipe = replace(recipe, **{k: v for k, v in (wanted or {}).items() if v is not None}, seed=seed)
@@ -143,8 +144,7 @@ def checked(dataset: DataSet) -> None:
 def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[EntityConfig, AlignmentRecipe]:
     """The model's settings and the recipe: our defaults for these features, then what was asked for."""
     kind, modalities = MODELS[key].Config, tuple(settings["modalities"].split(","))
-    widths = task.features.widths
-    width = int(settings.get("width", WIDTH)) if settings.get("width", "1").isdigit() else WIDTH
+    widths, width = task.features.widths, _parsed("width", settings.get("width", str(WIDTH)), int)
     inputs = tuple(width if m == GRAPH else widths[m] for m in modalities)
     values: dict[str, Any] = {
         "entities": len(task.dataset), "input_widths": inputs, "hidden_widths": (width,), "missing": "masked",
@@ -158,10 +158,18 @@ def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[Enti
     fields = {f.name for f in dataclasses.fields(kind)}
     told = typing.get_type_hints(kind) | typing.get_type_hints(AlignmentRecipe)
     for name, text in settings.items():
-        if name not in told or name in ("rates", "flatten"):
-            raise FusionError(f'There is no setting "{name}"; there are {", ".join(sorted(told))}.')
-        (values if name in fields else recipe)[name] = _parsed(name, text, told[name])
+        if name in told:
+            (values if name in fields else recipe)[name] = _parsed(name, text, told[name])
     return kind(**values), replace(AlignmentRecipe(), **recipe)
+
+
+def _checked_names(key: str, settings: Mapping[str, str]) -> None:
+    """Raises FusionError for a setting that neither the model nor the recipe has."""
+    told = set(typing.get_type_hints(MODELS[key].Config)) | set(typing.get_type_hints(AlignmentRecipe))
+    known = sorted((told | {"width"}) - {"entities", "rates", "flatten"})  # "width" sets those of MCLEA at once
+    wrong = [name for name in settings if name not in known]
+    if wrong:
+        raise FusionError(f'There is no setting "{wrong[0]}"; there are {", ".join(known)}.')
 
 
 def _parsed(name: str, text: str, kind: Any) -> Any:
