@@ -40,7 +40,7 @@ def _one(dataset: DataSet, sample: Sample, imputed: Mapping[str, bool], key: str
     face, words = st.columns((0.36, 0.64))
     with face:
         if image is not None:
-            st.image(cache.shown(image), width="stretch", alt=t("entity.picture.of", name=plain(name, 80)))
+            st.image(cache.shown(image), width=112, alt=t("entity.picture.of", name=plain(name, 80)))
         else:
             st.caption(t("entity.no_picture"))
     with words:
