@@ -294,7 +294,7 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
         samples = [made.samples[i] for i in made.rows["train"].tolist()]
         tuned = Tuned(encoder, encoder.tokenise([told(sample) for sample in samples], features.text_mask.shape[1]))
 
-    def judge(model: MAF) -> dict[str, float]:
+    def judge(model: Any) -> dict[str, float]:
         now = made if tuned is None else made.retold(tuned.encoder, config.max_length, "valid")
         return score(now.split("valid"), valid_group, 0)(model)
 

@@ -129,6 +129,8 @@ def start(model: MAF, train: Features, views: Tensor, seed: int, width: int = 96
     """
     size = model.config.text_width
     layer = cast(CrossLayer, model.cross[0])  # a ModuleList types its members as Module
+    assert layer.inner is not None
+    assert layer.outer is not None
     width = min(width, size // 4, model.config.image_width, model.config.inner_width // 4)  # what there is room for
     inner = 4 * width
     generator = torch.Generator().manual_seed(seed)
