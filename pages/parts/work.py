@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
 
-WARM, ENTITIES = 20, 250  # seconds to load and read features, entities a second: the same for graphs
+WARM, ENTITIES = 40, 250  # seconds to load and read features, entities a second: the same for graphs
 
 
 def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
