@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,13 +18,12 @@ import torch
 from fusion import checkpoints, files, observations
 from fusion.checkpoints import Checkpoint
 from fusion.data import open_data
-from fusion.inference import Pipeline
 from fusion.models.maf import MAF, Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CHUNK = 8  # samples: five chunks of the gallery
 CHILD = """
-import sys, time
+import json, sys, time
 import torch
 torch.set_num_threads(1)
 from fusion import checkpoints, observations
@@ -31,9 +31,21 @@ from fusion.data import open_data
 from fusion.inference import Pipeline
 from pathlib import Path
 observations.CHUNK = int(sys.argv[2])
-pipeline = Pipeline.open(checkpoints.read(Path(sys.argv[1])))
-observations.observe(pipeline, open_data("gallery"), lambda done, total: time.sleep(1))
+measure, ran, told = observations.measure, [], []
+observations.measure = lambda *given: ran.append(1) or measure(*given)
+def progress(done, total):
+    told.append(done)
+    time.sleep(float(sys.argv[3]))
+observations.observe(Pipeline.open(checkpoints.read(Path(sys.argv[1]))), open_data("gallery"), progress)
+print(json.dumps({"ran": len(ran), "told": told}))
 """
+
+
+def run(tiny: Checkpoint, home: Path, pause: float = 0.0) -> subprocess.Popen[bytes]:
+    """A process of its own that runs the gallery, `pause` seconds after each chunk."""
+    environment = os.environ | {"FUSION_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", CHILD, str(tiny.folder), str(CHUNK), str(pause)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +72,12 @@ def test_a_run_that_was_killed_goes_on_with_the_same_result(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observations, "CHUNK", CHUNK)
-    pipeline, dataset = Pipeline.open(tiny), open_data("gallery")
-    monkeypatch.setenv("FUSION_HOME", str(tmp_path / "whole"))
-    whole = observations.observe(pipeline, dataset)
+    dataset, home = open_data("gallery"), tmp_path / "broken"
+    unbroken = run(tiny, tmp_path / "whole")  # in a process like the others: the last bits depend on more than the code
+    assert json.loads(unbroken.communicate(timeout=180)[0])["ran"] == 5
     assert not kept(tmp_path / "whole")
 
-    home = tmp_path / "broken"
-    environment = os.environ | {"FUSION_HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tiny.folder), str(CHUNK)], env=environment)
+    child = run(tiny, home, 1.0)
     try:
         until = time.monotonic() + 180
         while len(kept(home)) < 2:
@@ -76,26 +86,26 @@ def test_a_run_that_was_killed_goes_on_with_the_same_result(
             time.sleep(0.02)
     finally:
         child.send_signal(signal.SIGKILL)
-        child.wait()
+        child.communicate()
     before = kept(home)
     assert 2 <= len(before) < 5
     before[-1].write_bytes(before[-1].read_bytes()[:100])  # as a full disk would leave it: it is run again
 
     monkeypatch.setenv("FUSION_HOME", str(home))
     assert observations.stored(tiny, dataset) is None
-    ran: list[int] = []
-    measure = observations.measure
-    monkeypatch.setattr(observations, "measure", lambda *given: ran.append(1) or measure(*given))
-    told: list[int] = []
-    resumed = observations.observe(pipeline, dataset, lambda done, total: told.append(done))
-    assert len(ran) == 5 - len(before) + 1
-    assert told[0] == CHUNK * (len(before) - 1)
-    assert told[-1] == len(dataset)
+    said = json.loads(run(tiny, home).communicate(timeout=180)[0])
+    assert said["ran"] == 5 - len(before) + 1
+    assert said["told"][0] == CHUNK * (len(before) - 1)
+    assert said["told"][-1] == len(dataset)
+    resumed = observations.stored(tiny, dataset)
+    monkeypatch.setenv("FUSION_HOME", str(tmp_path / "whole"))
+    whole = observations.stored(tiny, dataset)
+    assert resumed is not None
+    assert whole is not None
     pd.testing.assert_frame_equal(resumed.frame, whole.frame, check_exact=True)
     for name, vectors in whole.vectors.items():
         np.testing.assert_array_equal(resumed.vectors[name], vectors)
     assert not list((home / "observations").glob("*.partial"))
-    assert observations.stored(tiny, dataset) is not None
 
 
 def test_chunks_that_nobody_took_up_again_go(tmp_path: Path) -> None:
