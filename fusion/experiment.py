@@ -247,7 +247,7 @@ def train(
     stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
     if text:
         made = made.retold(text_encoder(encoders["text"], saved.folder), config.max_length, "train", "valid", "test")
-    held_out = make_reference(stored, made, seed)
+    held_out = make_reference(stored, made, seed, folds=0 if text else 5)
     figures = measure(stored, made, seed)
     figures |= {"recipe": dataclasses.asdict(recipe), "epoch": epoch.chosen, "mismatch": mismatch, "seed": seed}
     checkpoints.save(
@@ -313,15 +313,15 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
 def make_reference(model: FusionModel, made: Material, seed: int, folds: int = 5) -> reference.Reference:
     """Scores of pairs that the scoring network never saw, true and exchanged, their calibration, and where data lie.
 
-    Validation pairs are few, so the training pairs are added, each scored by a network whose matching head started
-    without its picture (the recipe holds that path, so a start scores as its trained network does). Flags stay out: a
-    flag can't be matched by a model that never saw it.
+    Validation pairs are few, so with `folds` the training pairs are added, each scored by a network whose matching head
+    started without its picture. That holds where nothing that the score reads is trained further, the texts' encoder
+    included; give 0 elsewhere. Flags stay out: a flag can't be matched by a model that never saw it.
     """
     whole = made.split("valid")
     drawn = [_scored(model, whole, made.group[made.rows["valid"].numpy()], seed)]
     train, views = made.split("train"), made.views[made.rows["train"]]
     group = made.group[made.rows["train"].numpy()]
-    if model.config.use_image and len(evaluation.first_of_each(train.image_of.numpy())) >= 256:
+    if folds and model.config.use_image and len(evaluation.first_of_each(train.image_of.numpy())) >= 256:
         part = np.random.default_rng(seed).integers(0, folds, int(views.max()) + 1)  # by picture
         own = np.where(train.image_of.numpy() >= 0, part[train.image_of.numpy()], -1)
         second = np.where(views[:, 1].numpy() >= 0, part[views[:, 1].numpy()], -1)
