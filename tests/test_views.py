@@ -415,6 +415,7 @@ def test_numbers_have_two_or_three_digits():
         "62\u00a0%",
         "100\u00a0%",
     ]
+    assert [percent(v) for v in (0.994, 0.9964, 0.99999)] == ["99\u00a0%", "99.6\u00a0%", "99.9\u00a0%"]  # not all
 
 
 def test_text_takes_the_colour_that_the_page_gives_it():

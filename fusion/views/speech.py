@@ -40,12 +40,14 @@ def num(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage with two or three significant digits: 62 %, 4.1 %, under 0.1 %."""
+    """A share as a percentage with two or three significant digits: 62 %, 4.1 %, under 0.1 %; 100 % is all of them."""
     value = 100 * share
     if not np.isfinite(value):
         return "–"
     if 0 < value < 0.1:
         return t("views.percent", value="< 0.1")
+    if 99.5 <= value < 100:
+        return t("views.percent", value=f"{min(value, 99.9):.1f}")
     return t("views.percent", value=f"{value:.0f}" if value >= 9.95 or value == 0 else f"{value:.1f}")
 
 
