@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from fusion.types import FusionError, Image
+from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, state
+from pages.parts import cache, pickers, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fusion.alignment.whole import AlignedSet
     from fusion.data import DataSet
-    from fusion.types import Sample
+    from fusion.types import Image, Sample
 
 FOUND = 8  # entities that a search lists
 HELD_OUT = "test"
@@ -173,11 +173,7 @@ def _typed(dataset: DataSet) -> None:
 def _uploader() -> None:
     """A picture in the place of the entity's own; it stays on this machine and in no link."""
     st.markdown(t("entity.drop"))
-    st.file_uploader(
-        t("inspect.drop.label"), type=None, key=f"entity_drop_{st.session_state.get('entity_drops', 0)}",
-        label_visibility="collapsed", on_change=_dropped, max_upload_size=25,
-    )  # fmt: skip
-    st.caption(t("inspect.drop.limits"))
+    pickers.drop_box("entity_drop", _dropped)
     kept = st.session_state.get("entity_picture")
     if kept is not None and kept[0] == state.get("id"):
         with st.container(horizontal=True, vertical_alignment="center", key="on_desk"):
@@ -188,14 +184,12 @@ def _uploader() -> None:
             st.button(t("entity.picture.back"), key="remove_picture", type="tertiary", on_click=_restore)
 
 
-def _dropped() -> None:
-    file = st.session_state.get(f"entity_drop_{st.session_state.get('entity_drops', 0)}")
-    st.session_state["entity_picture"] = None if file is None else (state.get("id"), Image(data=file.getvalue()))
+def _dropped(_name: str, picture: Image) -> None:
+    st.session_state["entity_picture"] = (state.get("id"), picture)
 
 
 def _restore() -> None:
     st.session_state["entity_picture"] = None
-    st.session_state["entity_drops"] = st.session_state.get("entity_drops", 0) + 1  # an empty box
 
 
 def picture() -> Image | None:

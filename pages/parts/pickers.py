@@ -14,6 +14,8 @@ from pages.parts.chrome import plain
 from pages.parts.state import Desk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fusion.data import DataSet
     from fusion.types import Image, Sample, Steps
 
@@ -113,28 +115,36 @@ def _typed() -> None:
 
 
 def _uploader() -> None:
+    """A picture dropped in, on the desk as soon as it comes."""
     st.markdown(t("inspect.drop"))
-    st.file_uploader(
-        t("inspect.drop.label"),
-        type=None,
-        key="drop_image",
-        label_visibility="collapsed",
-        on_change=_dropped,
-        max_upload_size=25,
-    )
-    st.caption(t("inspect.drop.limits"))
+    drop_box("drop_image", _dropped)
 
 
-def _dropped() -> None:
-    from fusion.types import Image
+def _dropped(name: str, picture: Image) -> None:
+    state.lay(Desk(None, "own", picture, name, state.desk().text))
 
-    file = st.session_state.get("drop_image")
-    desk = state.desk()
-    if file is None:
-        if desk.name:
-            state.lay(Desk(None, "own", None, "", desk.text))
-        return
-    state.lay(Desk(None, "own", Image(data=file.getvalue()), file.name, desk.text))
+
+def drop_box(key: str, take: Callable[[str, Image], None]) -> None:
+    """A box that hands on a picture's name and the picture, and is empty again.
+
+    A box that kept its file would run the page twice for the next one: once for the old file's leaving.
+    """
+    count = st.session_state.setdefault(f"{key}_count", 0)
+
+    def came() -> None:
+        from fusion.types import Image
+
+        file = st.session_state.get(f"{key}_{count}")
+        if file is not None:
+            st.session_state[f"{key}_count"] = count + 1
+            take(file.name, Image(data=file.getvalue()))
+
+    with st.container(key=key, gap="xsmall"):
+        st.file_uploader(
+            t("inspect.drop.label"), type=None, key=f"{key}_{count}", label_visibility="collapsed",
+            on_change=came, max_upload_size=25,
+        )  # fmt: skip
+        st.caption(t("inspect.drop.limits"))
 
 
 def _gallery() -> None:

@@ -65,7 +65,7 @@ def test_an_entity_is_found_by_name_takes_another_picture_and_comes_back_by_its_
     assert EN["entity.verdict.rank"] in before
     own = tmp_path / "another picture.jpg"
     own.write_bytes(PHOTO.read_bytes())
-    drop(page, "entity_drop_0", own)
+    drop(page, "entity_drop", own)
     widget(page, "card_moved").wait_for()
     settled(page)
     assert verdict.inner_text() != before
