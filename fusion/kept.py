@@ -1,4 +1,4 @@
-"""What the app remembers on this machine between visits: views opened last, selections, data opened by hand, the tour.
+"""What the app remembers on this machine between visits: views opened last, selections, paths opened by hand, the tour.
 
 Small JSON files below the user's folder, readable by that user alone. A file that can't be read counts as empty: what
 is kept is a convenience, and losing it must stop nobody.
@@ -18,7 +18,7 @@ from fusion.types import FusionError
 
 RECENT = 5  # views
 SELECTIONS = 50  # files; the oldest go
-DATA = 200  # paths of data sets
+DATA = 200  # paths of data sets and checkpoints
 _writing = threading.Lock()  # visitors are threads of one process
 
 
@@ -74,14 +74,14 @@ def select(data: str, ids: Sequence[str]) -> str:
 
 
 def allow(spec: str) -> None:
-    """Remember that a person opened this data set in the app: links may open it from now on."""
+    """Remember that a person opened this data set or checkpoint in the app: links may open it from now on."""
     path = str(_resolved(spec))
     with _writing:
         _write("data", [path, *(one for one in _texts("data") if one != path)][:DATA])
 
 
 def allowed(spec: str) -> bool:
-    """Whether a link may open the data set at this path: one opened by hand before, or one below FUSION_DATA_ROOTS.
+    """Whether a link may open what lies at this path: opened by hand before, or below FUSION_DATA_ROOTS.
 
     FUSION_DATA_ROOTS: folders, ":"-separated. Nothing is told of a path that is not allowed, not even whether it is
     there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_opening_by_hand_lets_links_open_it_from_then_on(app: Open, table: Path)
     assert "a text number 3" in said(again)
     assert not kept.allowed(str(table.with_name("other.csv")))
     assert not kept.allowed(str(table.parent))
+
+
+def test_a_link_opens_no_folder_as_a_checkpoint_before_a_person_did(app: Open, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    shutil.copytree(ROOT / "assets" / "checkpoints" / "maf-gloss", away)
+    errors = []
+    for path in (away, tmp_path / "gone"):
+        at = app("checkpoints", ckpt=str(path))
+        errors.append(at.error[0].value.replace("\\", "").replace(str(path), ""))
+        assert told("error.folder") in errors[-1]
+    assert errors[0] == errors[1]
+    at.text_input(key="open_path").set_value(str(away))
+    at.button[[told("checkpoints.open.do") == button.label for button in at.button].index(True)].click().run()
+    assert not app("checkpoints", ckpt=str(away)).error
 
 
 def test_roots_of_the_server_let_links_open_what_lies_below(

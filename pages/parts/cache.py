@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
+from fusion.types import FusionError
+from fusion.words import t
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
@@ -49,9 +52,15 @@ def _listed(folders: tuple[tuple[str, int, int], ...]) -> list[Checkpoint]:
 
 
 def checkpoint(name: str) -> Checkpoint:
-    """The checkpoint of a name or folder. Raises FusionError when there is none."""
-    from fusion import checkpoints as library
+    """The checkpoint of a name, or of a folder that a person opened here.
 
+    Raises FusionError when there is none, with the same words for a folder that a link may not open.
+    """
+    from fusion import checkpoints as library
+    from fusion import kept
+
+    if all(one.name != name for one in library.listed()) and not kept.allowed(name):
+        raise FusionError(t("error.folder"))
     found = library.find(name)
     return _kept(str(found.folder), _stamp(found), found)
 

@@ -241,11 +241,13 @@ def _open() -> None:
         return
     folder = Path(path).expanduser()
     from fusion import checkpoints as library
+    from fusion import kept
 
     if not (folder / "config.json").is_file() and (folder / "pytorch_model.bin").is_file():
         raise FusionError(t("checkpoints.open.official"))
     found = library.read(folder)
     cache.parameters(found)  # a folder that can be read may still not load
+    kept.allow(str(found.folder))
     using.use_checkpoint(str(found.folder))
     st.rerun()
 
