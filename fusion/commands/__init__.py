@@ -1,0 +1,99 @@
+"""What each verb of the command line does: a table VERBS of verb -> (sentence, its options, its function)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusion.commands.catalogue import data, doctor, models
+from fusion.commands.running import adopt, evaluate, inspect, observe, train
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+
+
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", nargs="?", help="a bundled data set or a path (default: all bundled), or `features`")
+    parser.add_argument("of", nargs="?", metavar="DATA", help="with `features`: the graphs to compute them of")
+    parser.add_argument("--out", help="with `features`: the file to write, .safetensors or .npz")
+    parser.add_argument("--modality", help="with `features`: which, apart by commas (default: all but char)")
+    parser.add_argument("--encoder", action="append", default=[], metavar="MODALITY=NAME", help="another encoder")
+    parser.add_argument("--half", action="store_true", help="with `features`: 16 bits a number")
+    _json(parser)
+
+
+def _inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image", help="path of an image")
+    parser.add_argument("--text", help="a sentence")
+    parser.add_argument("--id", help="a sample of --data instead, or an entity")
+    parser.add_argument("--data", help="data set of --id (default gloss, or what the checkpoint was trained on)")
+    parser.add_argument("--against", help="an entity of the other graph to compare with (default: the partner)")
+    parser.add_argument("--recomputed", action="store_true", help="make an entity's weights anew under each subset")
+    parser.add_argument("--donor", help="path of the image to exchange in the drop test")
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--out", help="folder for the report: HTML, CSV, PNG")
+    parser.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the report")
+    _json(parser)
+
+
+def _observe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help="a bundled data set or a path")
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--bundled", action="store_true", help="keep the result beside the checkpoint")
+    _json(parser)
+
+
+def _adopt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="folder with pytorch_model.bin, pytorch_encoder.bin and model_config.json; or "
+                        "one file, a state dict of MCLEA or MEAformer")  # fmt: skip
+    parser.add_argument("--out", help="folder of the new checkpoint (default: beside your others)")
+    parser.add_argument("--vocab", help="vocab.txt of its text encoder, where the folder has none")
+    parser.add_argument("--data", help="graphs whose entities a state dict knows, such as dbp15k:FOLDER")
+    parser.add_argument("--modalities", help="of a state dict: which were read, apart by commas")
+    parser.add_argument("--heads", type=int, default=1, help="of MEAformer's transformer, which no file says")
+    parser.add_argument("--features", action="append", default=[], metavar="FILE", help="feature file of its data")
+    parser.add_argument("--weights", help="*_wight_dic.pkl of MEAformer, to compare with")
+    _json(parser)
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a system, see `models`")
+    parser.add_argument("--data", help="a bundled data set or a path (default gloss, or emoji for graphs)")
+    parser.add_argument("--name", help="name of the new checkpoint (default: system-data-seed)")
+    parser.add_argument("--seed", type=int, default=37)
+    parser.add_argument("--epochs", type=int, help="at most (default: the recipe's)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="budget (default 30)")
+    parser.add_argument("--rate", type=float, help="peak learning rate (default: the recipe's)")
+    parser.add_argument("--batch", type=int, help="samples a step (default: the recipe's)")
+    parser.add_argument("--mismatch", type=float, default=0.0, help="share of training pairs whose image is exchanged")
+    parser.add_argument("--fine-tune", action="store_true", help="train the text encoder along (slower; kept with it)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last saved epoch of this name")
+    parser.add_argument("--seeds", type=int, default=1, help="runs, of graphs alone; the first one is kept (default 1)")
+    parser.add_argument("--features", action="append", default=[], metavar="FILE", help="a feature file of entities")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the model")
+    _json(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
+    parser.add_argument("--data", help="a bundled data set or a path (default gloss, or the graphs it was trained on)")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--mismatch", type=float, default=0.0, help="share of pairs whose image is exchanged")
+    parser.add_argument("--seed", type=int, default=0, help="of the negatives")
+    _json(parser)
+
+
+VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "models": ("list the systems", _json, models),
+    "data": ("list the data sets, check one of your own, or compute features of its entities", _data, data),
+    "train": ("train a system", _train, train),
+    "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
+    "inspect": ("run one image and sentence through a checkpoint", _inspect, inspect),
+    "observe": ("run a whole data set through a checkpoint", _observe, observe),
+    "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
+    "doctor": ("check versions, device, weights and folders", _json, doctor),
+}

@@ -1,0 +1,143 @@
+"""The verbs that use or make a checkpoint; what aligns or links entities goes on in a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
+from fusion.commands.telling import aligns, checkpoint_for, progress, sample_of, say, show
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """One sample through a checkpoint, as JSON and, with --out, as a report."""
+    from fusion import report
+    from fusion.data import open_data, pairs_only
+    from fusion.inference import Pipeline
+    from fusion.words import use
+
+    use(options.lang)
+    data = options.data or "gloss"
+    checkpoint = checkpoint_for(options.checkpoint, data)
+    if aligns(checkpoint):
+        return inspect_entity(options, checkpoint)
+    pipeline = Pipeline.open(checkpoint)
+    donor = sample_of(None, options.donor, "donor") if options.donor else None
+    if options.id:
+        sample = pairs_only(open_data(data)).get(options.id)
+    else:
+        if options.image is None and options.text is None:
+            raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
+        sample = sample_of(options.text, options.image, "input")
+    if donor is None and sample.image() is not None:
+        donor = next((s for s in open_data("gallery").samples if s.image() is not None), None)
+    observation = pipeline.inspect(sample, donor)
+    summary = report.summary(pipeline, observation)
+    if options.out:
+        summary["written"], absent = report.write(Path(options.out).expanduser(), pipeline, observation)
+        if absent:
+            say(absent)
+    if options.json:
+        show(summary)
+    else:
+        print(report.in_words(summary))
+    return 0
+
+
+def observe(options: argparse.Namespace) -> int:
+    """A whole data set through a checkpoint; kept for the Map and Match pages."""
+    import time
+
+    from fusion import observations
+    from fusion.data import open_data, pairs_only
+    from fusion.inference import Pipeline
+
+    checkpoint = checkpoint_for(options.checkpoint, options.data)
+    if aligns(checkpoint):
+        return observe_entities(options, checkpoint)
+    dataset = pairs_only(open_data(options.data))
+    pipeline = Pipeline.open(checkpoint)
+    started = time.perf_counter()
+    with progress("sample", options.json, "observing") as moved:
+        observed = observations.observe(pipeline, dataset, moved, bundled=options.bundled)
+    frame = observed.frame
+    result = {
+        "data": dataset.key, "checkpoint": pipeline.checkpoint.name, "samples": len(frame),
+        "problems": sum(problem != "" for problem in frame["problem"]),
+        "seconds": round(time.perf_counter() - started, 2),
+    }  # fmt: skip
+    if options.json:
+        show(result)
+    else:
+        print(f"{result['samples']} samples of {result['data']} under {result['checkpoint']} in {result['seconds']} s")
+    return 0
+
+
+def adopt(options: argparse.Namespace) -> int:
+    """An official checkpoint folder -> a Fusionscope checkpoint."""
+    from fusion import adopt as adopting
+    from fusion.files import home
+
+    source = Path(options.folder).expanduser().resolve()  # "." has a name then
+    destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.stem
+    if source.is_file() or options.data:
+        made = adopt_entities(options, source, destination)
+    else:
+        vocabulary = Path(options.vocab).expanduser() if options.vocab else None
+        made = adopting.adopt(source, destination, vocabulary=vocabulary)
+    for line in made.origin["dropped"]:
+        say(f"Left out: {line}")
+    if options.json:
+        show({"name": made.name, "model": made.model, "origin": dict(made.origin)})
+    else:
+        print(f'Adopted "{source.name}" as the checkpoint "{made.name}".')
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a system on a data set and save a checkpoint with its held-out figures."""
+    from fusion import experiment
+    from fusion.models import MODELS
+    from fusion.types import Task
+
+    if options.model in MODELS and MODELS[options.model].task is Task.ALIGNMENT:
+        return train_entities(options)
+    if options.features or options.seeds != 1:
+        raise FusionError("--features and --seeds are for systems that align entities: mclea and meaformer.")
+    made = experiment.train(
+        options.model, options.data or "gloss", name=options.name, seed=options.seed, epochs=options.epochs,
+        minutes=options.minutes,
+        rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=say,
+        settings=dict(pair.split("=", 1) for pair in options.set), fine_tune=options.fine_tune,
+    )  # fmt: skip
+    if options.json:
+        show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
+    else:
+        print(f'Saved the checkpoint "{made.name}".')
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Held-out figures of a checkpoint on a data set."""
+    from fusion import experiment
+
+    checkpoint = checkpoint_for(options.checkpoint, options.data or "")
+    if aligns(checkpoint):
+        from fusion.alignment import evaluation, runs
+
+        if options.mismatch:
+            raise FusionError("--mismatch is for pairs of text and image; links between graphs have none.")
+        result = runs.evaluate(checkpoint, options.data, options.split)
+        result = result if options.json else evaluation.flat(result)
+    else:
+        result = experiment.evaluate(checkpoint, options.data or "gloss", options.split, options.mismatch, options.seed)
+    if options.json:
+        show(result)
+    else:
+        for key, value in result.items():
+            print(f"{key:<24} {value:.3f}" if isinstance(value, float) else f"{key:<24} {value}")
+    return 0

@@ -1,0 +1,81 @@
+"""What the verbs have in common: where words, values and progress go, and which checkpoint is meant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.types import Sample
+
+
+def say(sentence: str) -> None:
+    """To standard error, where a result is not looked for."""
+    print(sentence, file=sys.stderr)
+
+
+def show(value: object) -> None:
+    """One JSON value to standard output."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def progress(unit: str, quiet: bool, doing: str = "") -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by f(done, total); a job is told, too, what is being done."""
+    from tqdm import tqdm
+
+    from fusion import jobs
+
+    with tqdm(unit=unit, file=sys.stderr, disable=quiet) as bar:
+
+        def moved(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+            if doing:
+                jobs.report(done, total, doing)
+
+        yield moved
+
+
+def aligns(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint aligns the entities of two graphs instead of reading samples."""
+    from fusion.models import MODELS
+    from fusion.types import Task
+
+    return Task.ALIGNMENT in MODELS[checkpoint.model].card.tasks
+
+
+def sample_of(text: str | None, image: str | None, name: str) -> Sample:
+    """What was given on the command line. Raises FusionError when the image is no file."""
+    from fusion.types import Image, Sample, Text
+
+    parts: dict[str, Any] = {"text": Text(text or "")}
+    if image is not None:
+        path = Path(image).expanduser()
+        if not path.is_file():
+            raise FusionError(f'There is no image file "{path.name}"; give the path of a JPEG, PNG or WebP file.')
+        parts["image"] = Image(path=path)
+    return Sample(name, parts)
+
+
+def checkpoint_for(name: str | None, data: str = "") -> Checkpoint:
+    """The one that was named, else the first one; for a data set of graphs, the first one that aligns entities."""
+    from fusion import checkpoints
+    from fusion.data import GRAPHS, PREFIXES
+
+    if name:
+        return checkpoints.find(name)
+    graphs = data in GRAPHS or data.partition(":")[0] in PREFIXES
+    found = [one for one in checkpoints.listed() if aligns(one) == graphs]
+    if not found:
+        model = "meaformer --data emoji" if graphs else "maf"
+        raise FusionError(f"There is no checkpoint for this; train one (python -m fusion train {model}) or name one.")
+    return found[0]
