@@ -11,16 +11,19 @@ from typing import Any, Literal
 import numpy as np
 
 from fusion.data.graphs import SPLITS, GraphSet
+from fusion.data.triples import TripleSet
 from fusion.files import digest
 from fusion.types import FusionError, Sample
+
+DataKind = Literal["pairs", "graph", "triples"]
 
 
 @dataclass(frozen=True)
 class DataSet:
     """Samples in their order, with ids that differ.
 
-    `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph`, a sample is an
-    entity, and the graph's row of it is the same; some of the entities are no graph, so a part of the set has none.
+    `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph` or with `triples` a
+    sample is an entity, and its row there is the same; some of the entities are no graph, so a part of the set has none.
     """
 
     key: str
@@ -33,14 +36,16 @@ class DataSet:
     notes: tuple[str, ...] = ()  # what a reader of its figures must know of the whole set
     spec: str = ""
     graph: GraphSet | None = None  # two knowledge graphs whose entities the samples are
+    triples: TripleSet | None = None  # one knowledge graph whose links are to be predicted
 
     def __post_init__(self) -> None:
-        assert self.graph is None or len(self.graph) == len(self.samples), "a row of the graph for each sample"
+        for graph in (self.graph, self.triples):
+            assert graph is None or len(graph) == len(self.samples), "a row of the graph for each sample"
 
     @property
-    def kind(self) -> Literal["pairs", "graph"]:
-        """What it is a set of: images with sentences, or entities of two graphs to align."""
-        return "pairs" if self.graph is None else "graph"
+    def kind(self) -> DataKind:
+        """What it is a set of: images with sentences, entities of two graphs to align, or those of one to link."""
+        return "triples" if self.triples is not None else "pairs" if self.graph is None else "graph"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -73,6 +78,8 @@ class DataSet:
                 "link_splits": {name: len(self.graph.pairs(name)) for name in SPLITS},
                 "without_an_edge": int((self.graph.degree() == 0).sum()),
             }  # fmt: skip
+        if self.triples is not None:
+            row |= _links(self.triples)
         return row
 
     def head(self, count: int) -> DataSet:
@@ -97,7 +104,19 @@ class DataSet:
     def _subset(self, rows: range | list[int], how: str) -> DataSet:
         samples = tuple(self.samples[row] for row in rows)
         key = f"{self.key}-{how.replace(' ', '-')}"
-        return replace(self, key=key, samples=samples, digest=digest(self.digest, how), graph=None)
+        return replace(self, key=key, samples=samples, digest=digest(self.digest, how), graph=None, triples=None)
+
+
+def _links(found: TripleSet) -> dict[str, Any]:
+    """Counts of one graph whose triples are split, and what its held-out triples share with train."""
+    return {
+        "entities": len(found), "triples": len(found.triples), "relations": len(found.relations),
+        "triple_splits": {name: len(found.rows(name)) for name in SPLITS},
+        "without_a_training_triple": int((found.degree() == 0).sum()),
+        "relations_without_a_training_triple": int((found.frequency() == 0).sum()),
+        "overlaps": {name: overlap._asdict() for name, overlap in found.overlaps().items()},
+        "clean": {name: int(found.clean[found.rows(name)].sum()) for name in ("valid", "test")},
+    }  # fmt: skip
 
 
 def _examples(samples: tuple[Sample, ...]) -> str:

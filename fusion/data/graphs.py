@@ -95,7 +95,7 @@ class GraphSet:
         """Triples by entity: where each entity's begin (N + 1,), and their numbers."""
         loop = self.triples[:, 0] == self.triples[:, 2]
         numbers = np.arange(len(self.triples))
-        return _grouped(
+        return grouped(
             np.concatenate((self.triples[:, 0], self.triples[~loop, 2])),
             np.concatenate((numbers, numbers[~loop])),
             len(self),
@@ -103,7 +103,7 @@ class GraphSet:
 
     @cached_property
     def _attributed(self) -> tuple[np.ndarray, np.ndarray]:
-        return _grouped(self.counts[:, 0], np.arange(len(self.counts)), len(self))
+        return grouped(self.counts[:, 0], np.arange(len(self.counts)), len(self))
 
     @cached_property
     def _link_of(self) -> dict[int, int]:
@@ -114,8 +114,11 @@ class GraphSet:
         return {int(a): int(b) for pair in self.links for a, b in (pair, pair[::-1])}
 
 
-def _grouped(rows: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(start (count + 1,), values ordered by row), so that values[start[i]:start[i + 1]] are those of row i."""
+def grouped(rows: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(start (count + 1,), values ordered by row), so that values[start[i]:start[i + 1]] are those of row i.
+
+    rows, values (K,): the row of each value; count: how many rows there are.
+    """
     order = np.argsort(rows, kind="stable")
     return np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=count)))), values[order]
 
