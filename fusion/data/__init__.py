@@ -1,8 +1,9 @@
 """Data sets: the bundled ones by key, the user's own by path.
 
 A path is a table of pairs (.csv, .tsv, .parquet, .jsonl), a folder of pictures with .txt captions, or a folder of
-tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align. A set is of pairs
-or of graphs (`DataSet.kind`); a model takes one of the two.
+tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align, `triples:PATH` is
+one of a graph whose triples are split, `triples_own:PATH` the same, split anew. A set is of pairs, of two graphs or of
+triples (`DataSet.kind`); a model takes one of the three.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
-from fusion.data.dataset import DataSet
+from fusion.data.dataset import DataKind, DataSet
 from fusion.data.pictures import shorten
 from fusion.files import ASSETS, digest, file_digest
 from fusion.types import FusionError, Sample
@@ -42,18 +42,23 @@ def _emoji() -> DataSet:
 
 
 DATASETS: dict[str, Callable[[], DataSet]] = {"gloss": _gloss, "gallery": _gallery, "emoji": _emoji}
-GRAPHS = frozenset(("emoji",))  # those of DATASETS that are graphs, known without reading them
-PREFIXES = ("dbp15k", "fb15k_db15k")
+KINDS: dict[str, DataKind] = {"emoji": "graph"}  # of those of DATASETS that aren't pairs, known without reading them
+PREFIXES: dict[str, DataKind] = {
+    "dbp15k": "graph",
+    "fb15k_db15k": "graph",
+    "triples": "triples",
+    "triples_own": "triples",
+}
 
 
-def bundled(kind: Literal["pairs", "graph"] = "pairs") -> tuple[str, ...]:
+def bundled(kind: DataKind = "pairs") -> tuple[str, ...]:
     """Keys of the bundled sets of one kind."""
-    return tuple(key for key in DATASETS if (key in GRAPHS) == (kind == "graph"))
+    return tuple(key for key in DATASETS if kind_of(key) == kind)
 
 
-def kind_of(spec: str) -> Literal["pairs", "graph"]:
+def kind_of(spec: str) -> DataKind:
     """The kind of the set that a key or path names, without opening it."""
-    return "graph" if spec in GRAPHS or spec.partition(":")[0] in PREFIXES else "pairs"
+    return KINDS.get(spec) or PREFIXES.get(spec.partition(":")[0]) or "pairs"
 
 
 def pairs_only(dataset: DataSet) -> DataSet:
@@ -87,13 +92,16 @@ def open_data(spec: str | Path) -> DataSet:
 
 
 def _graph(prefix: str, path: str) -> DataSet:
-    """Two graphs in a folder. Raises FusionError when there is no such folder, or nothing in it that can be used."""
-    from fusion.data import dbp15k, fb15k_db15k
+    """The graphs in a folder. Raises FusionError when there is no such folder, or nothing in it that can be used."""
+    from fusion.data import dbp15k, fb15k_db15k, triple_files
 
     folder = _there(path)
     if not folder.is_dir():
         raise FusionError(f'"{shorten(folder.name)}" is a file; {prefix}: takes the folder that the files lie in.')
-    return {"dbp15k": dbp15k.read, "fb15k_db15k": fb15k_db15k.read}[prefix](folder)
+    if prefix == triple_files.OWN:
+        return triple_files.read(folder, own=True)
+    readers = {"dbp15k": dbp15k.read, "fb15k_db15k": fb15k_db15k.read, triple_files.PREFIX: triple_files.read}
+    return readers[prefix](folder)
 
 
 def _there(spec: str) -> Path:
@@ -109,7 +117,7 @@ def _there(spec: str) -> Path:
     raise FusionError(
         f'There is no data set "{shorten(spec, 200)}"; give {known}, or the path of a .csv, .tsv, .parquet or .jsonl '
         "file, of a folder of pictures with .txt captions, or of a Twitter folder; or dbp15k:FOLDER or "
-        "fb15k_db15k:FOLDER for two graphs."
+        "fb15k_db15k:FOLDER for two graphs, or triples:FOLDER for one."
     )
 
 
