@@ -106,9 +106,12 @@ def mark(what: str) -> None:
 
 
 def _resolved(spec: str) -> Path:
-    """A path without links and "..". Raises FusionError on what can't be one."""
+    """The path in `spec` without links and "..". Raises FusionError on what can't be one."""
+    from fusion.data import PREFIXES  # numpy is not for a heading
+
+    prefix, _, rest = spec.partition(":")
     try:
-        path = Path(spec).expanduser().resolve()
+        path = Path(rest if prefix in PREFIXES else spec).expanduser().resolve()
         str(path).encode()
         return path
     except (OSError, ValueError, RuntimeError):  # NUL, too long, a loop of links, no such user, not UTF-8

@@ -90,6 +90,9 @@ def test_opening_by_hand_lets_links_open_it_from_then_on(app: Open, table: Path)
     assert "a text number 3" in said(again)
     assert not kept.allowed(str(table.with_name("other.csv")))
     assert not kept.allowed(str(table.parent))
+    kept.allow(f"dbp15k:{table.parent}")
+    assert kept.allowed(f"dbp15k:{table.parent}/../{table.parent.name}")
+    assert not kept.allowed(f"dbp15k:{table.parent.parent}")
 
 
 def test_a_link_opens_no_folder_as_a_checkpoint_before_a_person_did(app: Open, tmp_path: Path) -> None:

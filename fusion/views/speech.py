@@ -125,4 +125,4 @@ def join(*sentences: str) -> str:
 
 def limit_note(shown: int, count: int) -> str:
     """ "Showing 100 of 312." when something was left out, else nothing."""
-    return t("views.showing", shown=shown, count=count) if shown < count else ""
+    return t("views.showing", shown=f"{shown:,}", count=f"{count:,}") if shown < count else ""

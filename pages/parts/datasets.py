@@ -137,7 +137,7 @@ def _problems(dataset: DataSet) -> None:
             alt=t("checkpoints.problems.alt", count=len(table), first=dataset.problems[0]),
         )  # fmt: skip
         if len(table) > SHOWN:
-            st.caption(t("views.showing", shown=SHOWN, count=f"{len(table):,}"))
+            st.caption(t("views.showing", shown=f"{SHOWN:,}", count=f"{len(table):,}"))
         grid.download(table, f"problems-{dataset.key}", "problems_csv")
 
 

@@ -63,7 +63,8 @@ def _shown(dataset: DataSet, aligned: AlignedSet, here: pd.DataFrame) -> pd.Data
         **{f"rank_{m}": here[f"rank_{m}"].tolist() for m in aligned.modalities},
         "kind": here["kind"].tolist(), "degree": here["degree"].tolist(), "id": here["id"].astype(str).tolist(),
     }  # fmt: skip
-    return pd.DataFrame(rows)
+    shown = pd.DataFrame(rows)
+    return shown.drop(columns=[name for name in ("picture", "other_picture") if not shown[name].notna().any()])
 
 
 def _names(dataset: DataSet, aligned: AlignedSet) -> dict[str, str]:

@@ -60,9 +60,11 @@ def from_address(dataset: DataSet) -> str:
 
 def show(dataset: DataSet, aligned: AlignedSet | None) -> None:
     """The input of the Inspect page for a graph checkpoint."""
+    example = plain(name_of(dataset.samples[0]), 30) if len(dataset) else ""
     st.text_input(
-        t("entity.search"), key="entity_search", placeholder=t("entity.search.example"), help=t("entity.search.help")
-    )
+        t("entity.search"), key="entity_search", placeholder=t("entity.search.example", name=example),
+        help=t("entity.search.help"),
+    )  # fmt: skip
     _results(dataset)
     with st.container(horizontal=True, gap="xsmall", key="rows"):
         st.button(t("chrome.previous"), key="row_back", on_click=_row, args=(dataset, -1), shortcut="Alt+ArrowLeft")

@@ -66,10 +66,11 @@ def reads_of(found: Checkpoint) -> Kind:
 
 
 def usual() -> Checkpoint | None:
-    """The checkpoint in use when none was chosen: the first that reads the data set chosen, else the first of all."""
-    found = cache.checkpoints()
-    wanted = kind_of(state.get("data", "gloss"))
-    return next((one for one in found if reads_of(one) == wanted), found[0] if found else None)
+    """The checkpoint in use when none was chosen: one trained on the data set chosen, one that reads it, or any."""
+    spec = state.get("data", "gloss")
+    fitting = [one for one in cache.checkpoints() if reads_of(one) == kind_of(spec)]
+    trained = (one for one in fitting if one.data == spec)
+    return next((one for group in (trained, fitting, cache.checkpoints()) for one in group), None)
 
 
 def quiet() -> Checkpoint | None:
