@@ -22,8 +22,8 @@ DataKind = Literal["pairs", "graph", "triples"]
 class DataSet:
     """Samples in their order, with ids that differ.
 
-    `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph` or `triples`, a sample
-    is an entity, and its row there is the same; some of the entities are no graph, so a part of the set has none.
+    `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph` or `triples`, a
+    sample is an entity, and its row there is the same; a part of the set has neither.
     """
 
     key: str

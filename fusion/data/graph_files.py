@@ -87,6 +87,13 @@ class Folder:
         if len(said) < NAMED:
             said.append(f'"{path.name}", line {line}: {what}.')
 
+    def missing(self, kind: str, what: str) -> None:
+        """Name something that no line of any file says."""
+        said = self._problems.setdefault(("", kind), [])
+        self._count["", kind] += 1
+        if len(said) < NAMED:
+            said.append(f"{what[0].upper()}{what[1:]}.")
+
     def problems(self) -> tuple[str, ...]:
         """A sentence a problem; what was only counted is summed up behind its kind."""
         found = []
@@ -94,7 +101,7 @@ class Folder:
             found += said
             more = self._count[name, kind] - len(said)
             if more:
-                found.append(f'"{name}": {more:,} more lines like these.')
+                found.append(f'"{name}": {more:,} more lines like these.' if name else f"{more:,} more like these.")
         return tuple(found)
 
     def count(self, kind: str) -> int:

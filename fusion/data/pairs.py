@@ -33,7 +33,7 @@ def read(path: Path) -> DataSet:
 
     Raises FusionError when it can't be read at all, has no column for image or text, or no row that can be used.
     """
-    with _collecting_nothing():
+    with collecting_nothing():
         table = read_table(path)
         where = roles(table.columns)
         _require(where, table, path.name)
@@ -55,7 +55,7 @@ def read(path: Path) -> DataSet:
 
 
 @contextmanager
-def _collecting_nothing() -> Iterator[None]:
+def collecting_nothing() -> Iterator[None]:
     """No garbage collection: a hundred thousand new objects, all kept, set it off time and again, half of the time."""
     was_on = gc.isenabled()
     gc.disable()

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from fusion.data.triples import among
 from fusion.types import FusionError
 
 ORDERS = ("hrt", "htr", "rht")
@@ -42,8 +43,8 @@ def by_tables(
         column = min(range(3), key=lambda at: _share(columns[at], relations if found[at] == "r" else entities))
         example = rows[0][column]
         raise FusionError(
-            f'"{name}": its columns fit neither {called("hrt")} nor {called("htr")}; column {column + 1}, such as '
-            f'"{example[:40]}", holds no {CALLED[found[column]]} of the tables beside it. Take the files of one release.'
+            f'"{name}" fits neither {called("hrt")} nor {called("htr")}: most of its column {column + 1}, such as '
+            f'"{example[:40]}", is no {CALLED[found[column]]} of the table beside it. Take the files of one release.'
         )
     return found
 
@@ -66,8 +67,8 @@ def turned(train: np.ndarray, held: np.ndarray, entities: int) -> bool:
         return False
     code = lambda triples, column: triples[:, 1].astype(np.int64) * entities + triples[:, column]  # noqa: E731
     heads, tails = code(train, 0), code(train, 2)
-    straight = np.isin(code(held, 0), heads) & np.isin(code(held, 2), tails)
-    swapped = np.isin(code(held, 2), heads) & np.isin(code(held, 0), tails)
+    straight = among(code(held, 0), heads) & among(code(held, 2), tails)
+    swapped = among(code(held, 2), heads) & among(code(held, 0), tails)
     return float(swapped.mean()) > float(straight.mean()) + APART
 
 

@@ -8,28 +8,26 @@ lie beside them, else names. Used where there: `entity2text.txt` or `ent_name.tx
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from fusion.data import triple_names
 from fusion.data.dataset import DataSet
-from fusion.data.graph_files import Folder, label, quoted
+from fusion.data.graph_files import Folder, quoted
 from fusion.data.graphs import SEED, SPLITS, TRAIN, VALID
-from fusion.data.pairs import user_key, writable
+from fusion.data.pairs import collecting_nothing, user_key, writable
 from fusion.data.triple_columns import by_tables, by_values, called, turned
-from fusion.data.triples import VALID_PART, Overlap, TripleSet, split_triples
+from fusion.data.triples import VALID_PART, TripleSet, split_triples
 from fusion.files import digest
-from fusion.types import FusionError, Part, Sample, Text
+from fusion.types import FusionError
 
 PREFIX, OWN = "triples", "triples_own"  # as the folder splits them; split here
 OTHERS = {"train": ("training",), "valid": ("dev", "validation"), "test": ("testing",)}
 OPENKE = "2id.txt"
 LEAKY = 0.1  # of the validation triples in train or test: from there on the part is drawn anew
-_NUMBERED = re.compile(r"[A-Za-z]?\d+")  # Q42, P31, 00590383: an id that no text encoder can read anything from
 
 
 @dataclass
@@ -56,35 +54,47 @@ class Read:
     triples: list[tuple[int, int, int]] = field(default_factory=list)
     split: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    first: dict[tuple[int, int, int], int] = field(default_factory=dict)  # the first split that has a triple
+
+    def add(self, triples: Collection[tuple[int, int, int]], split: int) -> None:
+        """Append the different triples of one split."""
+        before = len(self.triples)
+        self.triples += triples
+        self.split += [split] * (len(self.triples) - before)
+        self.first = dict.fromkeys(triples, split) | self.first
+
+    def train(self) -> np.ndarray:
+        """The training triples. (E', 3)"""
+        return np.array(self.triples[: self.split.count(TRAIN)]).reshape(-1, 3)  # they are read first
 
 
 def read(path: Path, *, own: bool = False, seed: int = SEED) -> DataSet:
-    """The data set in a folder; with `own`, all its triples are split anew by the seed, pairs of entities kept together.
+    """The data set in a folder; with `own` its triples are split anew by the seed, as `split_triples` does.
 
     Raises FusionError when there is no file of training triples, or none of its triples can be used.
     """
     folder = Folder(path)
-    files = {name: _file(folder, name) for name in SPLITS}
-    if files["train"] is None:
-        folder.need("train.txt")
-    entities, relations = _table(folder, "entity2id.txt"), _table(folder, "relation2id.txt")
-    found = Read()
-    for number, name in enumerate(SPLITS):
-        if (file := files[name]) is not None:
-            _triples(folder, file, number, entities, relations, found)
-    triples, split = np.array(found.triples, dtype=np.int32).reshape(-1, 3), np.array(found.split, dtype=np.uint8)
-    missing = [name for name in SPLITS if files[name] is None]
-    if own or missing:
-        triples = np.unique(triples, axis=0)
-        split = split_triples(triples, seed=seed)
-        why = "" if own else f"the folder has no {' and no '.join(missing)} triples; "
-        found.notes.append(
-            f"{why}all triples were split here, by seed {seed}, both ways between two entities kept together.".capitalize()
-        )
-    else:
-        triples, split = _own_validation(triples, split, seed, found.notes)
-    titles = _relations(folder, relations)
-    samples = _samples(folder, entities, files["train"] or path)
+    with collecting_nothing():
+        entities, relations = _table(folder, "entity2id.txt"), _table(folder, "relation2id.txt")
+        found, missing = Read(), []
+        for number, name in enumerate(SPLITS):
+            file = _file(folder, name)
+            if file is not None:
+                _triples(folder, file, number, entities, relations, found)
+            elif name == "train":
+                folder.need("train.txt")
+            else:
+                missing.append(name)
+        triples, split = np.array(found.triples, dtype=np.int32), np.array(found.split, dtype=np.uint8)
+        if own or missing:
+            triples = np.unique(triples, axis=0)
+            split = split_triples(triples, seed=seed)
+            why = f"The folder has no {' and no '.join(missing)} triples, so all" if missing else "All"
+            found.notes.append(f"{why} triples were split here, by seed {seed}; those of two entities stay together.")
+        else:
+            triples, split = _own_validation(triples, split, seed, found.notes)
+        samples = triple_names.samples(folder, entities.row, entities.uris)
+    titles = triple_names.relations(folder, relations.uris)
     graph = TripleSet(path.name, triples, split, titles, entities=len(samples))
     if not len(graph.part("train")) or not len(graph.part("test")):
         raise FusionError(f"{quoted(path.name)} leaves nothing to train on or nothing to test; give more triples.")
@@ -92,7 +102,7 @@ def read(path: Path, *, own: bool = False, seed: int = SEED) -> DataSet:
     return DataSet(
         user_key(path) + ("-own" if own else ""), f"Triples {path.name}{', own split' if own else ''}", samples,
         folder.problems(), "yours", path, digest(prefix, *folder.fingerprint(), f"{seed}"),
-        (*found.notes, *_notes(graph, samples)), f"{prefix}:{path}", triples=graph,
+        (*found.notes, *triple_names.notes(graph, samples)), f"{prefix}:{path}", triples=graph,
     )  # fmt: skip
 
 
@@ -131,30 +141,12 @@ def _table(folder: Folder, name: str) -> Names:
 
 def _triples(folder: Folder, path: Path, split: int, entities: Names, relations: Names, found: Read) -> None:
     """Add the triples of one file; what can't be used is named, and so is what another split has already."""
-    lines = [(n, [one.strip() for one in fields]) for n, fields in folder.lines(path)]
-    if lines and len(lines[0][1]) == 1 and lines[0][1][0].isdigit():
-        lines = lines[1:]
-    for number, fields in lines:
-        if len(fields) != 3:
-            folder.problem(path, number, "fields", f"it has {len(fields)} fields, not 3")
-    lines = [(number, fields) for number, fields in lines if len(fields) == 3]
-    usual = "htr" if OPENKE in path.name else "hrt"
-    order = usual
-    if lines and entities.row and relations.row:
-        order = by_tables([fields for _, fields in lines], entities.row, relations.row, usual, path.name)
-    elif lines:
-        order = by_values([fields for _, fields in lines], usual)
-    if order != usual:
-        found.notes.append(
-            f'"{path.name}" has its columns in the order {called(order)}, as what stands in them shows, and not '
-            f"{called(usual)}, as its name says; they were read so."
-        )
-    h, r, t = (order.index(one) for one in "hrt")
-    before = {triple: at for at, triple in enumerate(found.triples)}
+    lines = _lines(folder, path)
+    h, r, t = _columns(path, [fields for _, fields in lines], entities, relations, found.notes)
     mine: dict[tuple[int, int, int], int] = {}
     for number, fields in lines:
         relation = relations.find(fields[r])
-        head, tail = (entities.find(fields[at]) if relation is not None else None for at in (h, t))
+        head, tail = (None, None) if relation is None else (entities.find(fields[h]), entities.find(fields[t]))
         if relation is None or head is None or tail is None:
             kind, at = ("relation", r) if relation is None else ("entity", h if head is None else t)
             what = f"there is no {kind} {quoted(fields[at])} in its table; the triple was left out"
@@ -168,21 +160,46 @@ def _triples(folder: Folder, path: Path, split: int, entities: Names, relations:
         mine[triple] = number
         if head == tail:
             folder.problem(path, number, "loop", f"the entity {quoted(fields[h])} points to itself")
-        if triple in before:
-            other = SPLITS[found.split[before[triple]]]
-            folder.problem(path, number, "leak", f"this triple is one of the split {other} too")
+        if triple in found.first:
+            what = f"this triple is one of the split {SPLITS[found.first[triple]]} too"
+            folder.problem(path, number, "leak", what)
     if not mine:
         first = next((said for said in folder.problems() if said.startswith(f'"{path.name}"')), "it is empty.")
         raise FusionError(f'"{path.name}" has no triple that can be used; the first problem: {first}')
-    found.triples += mine
-    found.split += [split] * len(mine)
-    if split != TRAIN:
-        train = [one for one, part in zip(found.triples, found.split, strict=True) if part == TRAIN]
-        if turned(np.array(train).reshape(-1, 3), np.array(list(mine)), len(entities.row)):
-            found.notes.append(
-                f'The heads of "{path.name}" look like the tails of the training triples, relation by relation: its '
-                "columns may be turned round; check their order, for every figure would be wrong."
-            )
+    found.add(mine, split)
+    if split != TRAIN and turned(found.train(), np.array(list(mine)), len(entities.row)):
+        found.notes.append(
+            f'The heads of "{path.name}" look like the tails of the training triples, relation by relation: its '
+            "columns may be turned round. Check their order; if they are, every figure is wrong."
+        )
+
+
+def _lines(folder: Folder, path: Path) -> list[tuple[int, list[str]]]:
+    """(number, three fields) of each line of triples; a first line that only counts them is no triple."""
+    found = []
+    for number, fields in folder.lines(path):
+        if len(fields) == 3:
+            found.append((number, [one.strip() for one in fields]))
+        elif found or len(fields) != 1 or not fields[0].strip().isdigit():
+            folder.problem(path, number, "fields", f"it has {len(fields)} fields, not 3")
+    return found
+
+
+def _columns(
+    path: Path, rows: list[list[str]], entities: Names, relations: Names, notes: list[str]
+) -> tuple[int, int, int]:
+    """Which field is the head, the relation, the tail; another order than the file's name says is noted."""
+    usual = order = "htr" if OPENKE in path.name else "hrt"
+    if rows and entities.row and relations.row:
+        order = by_tables(rows, entities.row, relations.row, usual, path.name)
+    elif rows:
+        order = by_values(rows, usual)
+    if order != usual:
+        notes.append(
+            f'"{path.name}" has its columns in the order {called(order)}, as what stands in them shows, and not '
+            f"{called(usual)}, as is usual under its name; they were read so."
+        )
+    return order.index("h"), order.index("r"), order.index("t")
 
 
 def _own_validation(
@@ -204,84 +221,3 @@ def _own_validation(
         f"training triples, drawn by seed {seed}, are held out in their place."
     )
     return triples, split
-
-
-def _samples(folder: Folder, entities: Names, train: Path) -> tuple[Sample, ...]:
-    """One sample an entity: its name and its description where the folder has them."""
-    names, place = _texts(folder, "entity2text.txt", "ent_name.txt")
-    described, below = _texts(folder, "entity2textlong.txt", "ent_dscp.txt")
-    samples = []
-    for (id, row), uri in zip(entities.row.items(), entities.uris, strict=True):
-        assert row == len(samples)
-        name = names.get(uri) or names.get(id) or ("" if uri.startswith("/m/") else label(uri))
-        if not names and _NUMBERED.fullmatch(name):
-            name = ""
-        said = described.get(uri) or described.get(id) or described.get(uri[1:]) or ""
-        first = name.split(",")[0].strip()
-        if first and said.lower().startswith(f"{first.lower()}, "):
-            said = said[len(first) + 2 :]  # "stool, solid excretory product ...": the name is said once
-        if place is not None and not name:
-            folder.problem(place, 0, "unnamed", f"the entity {quoted(uri)} has no name there")
-        if below is not None and not said:
-            folder.problem(below, 0, "untold", f"the entity {quoted(uri)} has no description, or an empty one")
-        parts: dict[str, Part] = {"name": Text(name)} if name else {}
-        samples.append(
-            Sample(writable(id), parts | ({"description": Text(said)} if said else {}), note={"address": uri})
-        )
-    return tuple(samples)
-
-
-def _texts(folder: Folder, *names: str) -> tuple[dict[str, str], Path | None]:
-    """{id: text} of the first of some files that is there, and where it is."""
-    path = folder.find(*names)
-    if path is None:
-        return {}, None
-    return {found[0].strip(): writable(" ".join(found[1:]).strip()) for _, found in folder.lines(path)}, path
-
-
-def _relations(folder: Folder, relations: Names) -> tuple[str, ...]:
-    """R names that differ: labels where there are any, else the last part of each address."""
-    labels, _ = _texts(folder, "relation2text.txt")
-    names = [
-        labels.get(uri) or (label(uri) if "/" in uri else uri.strip("_").replace("_", " ")) for uri in relations.uris
-    ]
-    often = Counter(names)
-    return tuple(
-        name if often[name] == 1 else f"{name} ({uri})" for name, uri in zip(names, relations.uris, strict=True)
-    )
-
-
-def _notes(graph: TripleSet, samples: Sequence[Sample]) -> tuple[str, ...]:
-    """What a reader of its figures must know."""
-    notes = [f"{said} {what}" for said, what in _shared(graph.overlaps())]
-    without = int((graph.degree() == 0).sum())
-    if without:
-        notes.append(f"{without:,} entities have no training triple that leads to another one.")
-    unlearnt = [graph.relations[at] for at in np.flatnonzero(graph.frequency() == 0).tolist()]
-    if unlearnt:
-        more = f" and {len(unlearnt) - 3:,} more" if len(unlearnt) > 3 else ""
-        notes.append(
-            f"No training triple has the relation {', '.join(map(quoted, unlearnt[:3]))}{more}: nothing is learnt of it."
-        )
-    if not any(sample.parts for sample in samples):
-        notes.append("Its entities have neither names nor descriptions, only numbers.")
-    notes.append("No picture comes with these files, so figures that others published with pictures don't compare.")
-    return tuple(notes)
-
-
-def _shared(overlaps: Mapping[str, Overlap]) -> list[tuple[str, str]]:
-    """Sentences of what held-out triples share with train and with each other."""
-    found = []
-    for name, one in overlaps.items():
-        back = one.reversed_same + one.reversed_other
-        told = f"Of the {one.triples:,} {name} triples"
-        if one.in_train:
-            found.append((f"{told}, {one.in_train:,} stand in train too.", "Figures without them are given beside."))
-        if back:
-            what = f"{one.reversed_same:,} of them by the same relation: a rule that turns links round finds those."
-            found.append((f"{told}, {back:,} stand turned round in train,", what))
-        if name == "test" and one.in_other:
-            found.append(
-                (f"{told}, {one.in_other:,} are validation triples too.", "An epoch chosen there has seen them.")
-            )
-    return found

@@ -153,14 +153,14 @@ class TripleSet:
         """For every triple: it stands in train; so do its ends turned round; or the same way, by others only. (E,)"""
         train = self.part("train").astype(np.int64)
         head, tail = self.triples[:, 0].astype(np.int64), self.triples[:, 2].astype(np.int64)
-        pairs = np.unique(train[:, 0] * len(self) + train[:, 2])
-        same = np.isin(self._code(self.triples), self._code(train))
-        turned = np.isin(tail * len(self) + head, pairs)
-        return same, turned, np.isin(head * len(self) + tail, pairs) & ~same
+        pairs = train[:, 0] * len(self) + train[:, 2]
+        same = among(self._code(self.triples), self._code(train))
+        turned = among(tail * len(self) + head, pairs)
+        return same, turned, among(head * len(self) + tail, pairs) & ~same
 
     @cached_property
     def _turned_same(self) -> np.ndarray:
-        return np.isin(self._code(self.triples[:, ::-1]), self._code(self.part("train")))
+        return among(self._code(self.triples[:, ::-1]), self._code(self.part("train")))
 
     @cached_property
     def _in_other(self) -> np.ndarray:
@@ -168,7 +168,7 @@ class TripleSet:
         code = self._code(self.triples)
         found = np.zeros(len(code), dtype=bool)
         for mine, other in ((VALID, TEST), (TEST, VALID)):
-            found |= (self.split == mine) & np.isin(code, code[self.split == other])
+            found |= (self.split == mine) & among(code, code[self.split == other])
         return found
 
     def _code(self, triples: np.ndarray) -> np.ndarray:
@@ -184,6 +184,15 @@ class TripleSet:
         apart = train[:, 0] != train[:, 2]
         ends = np.concatenate((train[:, 0], train[apart, 2]))
         return grouped(ends, np.concatenate((rows, rows[apart])), len(self))
+
+
+def among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of the values (K,) are known ones (J,), as np.isin; that takes several times as long. -> (K,) bool"""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    ordered = np.sort(known)
+    at = np.searchsorted(ordered, values).clip(max=len(ordered) - 1)
+    return ordered[at] == values
 
 
 def split_triples(
