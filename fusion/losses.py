@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def unit(x: Tensor) -> Tensor:
@@ -194,3 +197,23 @@ def uncertain(loss: Tensor, log_variance: Tensor, form: str = "published") -> Te
     Source: Kendall, Gal, Cipolla 2018; the forms are those of MCLEA eq. (7) and of its released code.
     """
     return torch.exp(-log_variance) * loss + log_variance / (2 if form == "published" else 1)
+
+
+def agreement(vectors: Sequence[Tensor], norm: str = "row") -> Tensor:
+    """Pull the vectors that M modalities have of one entity together, push those of different entities apart.
+
+    softplus(neg_i - pos_i), mean over i: pos the mean dot product over pairs of modalities, neg the mean within a
+    modality with the other entities. norm "row": rows of length 1, neg over M (B - 1) products. norm "whole": each
+    matrix divided by its Frobenius norm, neg over M B, zeros on the diagonal included, as in the released code, where
+    the value is near ln 2 whatever the vectors. M of (B, D) -> () nats. Source: IMF eq. (5).
+    """
+    size, count = len(vectors[0]), len(vectors)
+    if norm == "row":
+        rows, others = [unit(x) for x in vectors], max(size - 1, 1)
+    else:
+        rows, others = [x / x.norm().clamp(min=1e-12) for x in vectors], size
+    alike = sum(
+        (rows[a] * rows[b]).sum(1) for a in range(count) for b in range(a + 1, count)
+    ) / (count * (count - 1) / 2)  # fmt: skip
+    apart = sum((x * (x.sum(0) - x)).sum(1) for x in rows) / (count * others)
+    return F.softplus(apart - alike).mean()

@@ -63,7 +63,7 @@ def test_outputs_equal_those_of_the_official_program(folder: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     weights, inputs, expected = (load_file(folder / f"{part}.safetensors") for part in ("weights", "inputs", "outputs"))
-    own = module.outputs(case["config"], weights, inputs)
+    own = module.outputs({**case["config"], "mode": case["mode"]}, weights, inputs)
     ordered = {name: expected[name] for name in case["outputs"] if name in expected}
     extra = {name for name in own if name.startswith("grad_norm/")} - set(expected)
     assert not extra, f"gradients where the official program has none: {sorted(extra)}"

@@ -235,3 +235,25 @@ def mutual(
     own = torch.arange(len(left), device=left.device)
     agreed = own[back[chosen] == own]
     return torch.stack((agreed, chosen[agreed]), 1)
+
+
+def filtered_ranks(scores: Tensor, truth: Tensor, rows: Tensor, known: Tensor, *, tolerance: float = 1e-6) -> Tensor:
+    """Rank of each query's answer among all candidates but its other known answers, by counting.
+
+    rank = 1 + the number of better candidates + half of the number of equal ones; equal are scores within `tolerance`
+    of each other, relative to the answer's. So a table of equal scores gives (N + 1) / 2, and never 1.
+    scores (B, N), truth (B,) int; rows, known (K,) int: candidate known[k] is an answer of query rows[k]; the truth may
+    be among them, each pair comes once -> (B,) float64, from 1
+    """
+    own = scores.gather(1, truth[:, None])  # (B, 1)
+    margin = tolerance * own.abs()
+    over, under = own + margin, own - margin
+    reached = torch.empty_like(scores)
+    above = torch.gt(scores, over, out=reached).sum(1).double()  # whole numbers up to 2^24 are exact in float32
+    level = torch.ge(scores, under, out=reached).sum(1).double()
+    other = known != truth[rows]
+    rows, found = rows[other], scores[rows[other], known[other]]
+    for counted, limit, strict in ((above, over, True), (level, under, False)):
+        hit = found > limit[rows, 0] if strict else found >= limit[rows, 0]
+        counted.index_add_(0, rows[hit], counted.new_full((), -1.0).expand(int(hit.sum())))
+    return above + (level - above - 1) / 2 + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusion.models.imf import IMF
 from fusion.models.maf import MAF
 from fusion.models.mclea import MCLEA
 from fusion.models.meaformer import MEAformer
@@ -11,4 +12,4 @@ from fusion.models.meaformer import MEAformer
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
-MODELS: dict[str, type[FusionModel]] = {"maf": MAF, "mclea": MCLEA, "meaformer": MEAformer}
+MODELS: dict[str, type[FusionModel]] = {"maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF}
