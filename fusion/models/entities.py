@@ -131,23 +131,31 @@ class _RowsLinear(torch.autograd.Function):
     """A linear map of some rows of a table, without keeping a copy of these rows until the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor, bias: Tensor, logarithm: bool) -> Tensor:
         ctx.save_for_backward(table, index, weight)
-        return torch.addmm(bias, table[index].to(weight.dtype), weight.T)
+        ctx.logarithm = logarithm
+        return torch.addmm(bias, _gathered(table, index, logarithm, weight.dtype), weight.T)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[None, None, Tensor, Tensor]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[None, None, Tensor, Tensor, None]:
         table, index, weight = ctx.saved_tensors
-        return None, None, upstream[0].T @ table[index].to(weight.dtype), upstream[0].sum(0)
+        rows = _gathered(table, index, ctx.logarithm, weight.dtype)
+        return None, None, upstream[0].T @ rows, upstream[0].sum(0), None
 
 
-def rows_linear(layer: nn.Module, table: Tensor, index: Tensor) -> Tensor:
-    """layer(table[index]), linear. table (N, D) of any number type, index (...) int -> (..., D')"""
+def _gathered(table: Tensor, index: Tensor, logarithm: bool, dtype: torch.dtype) -> Tensor:
+    """table[index] as numbers of another type, log(1 + count) where asked."""
+    rows = table[index].to(dtype)
+    return torch.log1p(rows) if logarithm else rows
+
+
+def rows_linear(layer: nn.Module, table: Tensor, index: Tensor, logarithm: bool = False) -> Tensor:
+    """layer(table[index]), or of its log(1 + .). table (N, D) of any number type, index (...) int -> (..., D')"""
     assert isinstance(layer, nn.Linear)
     if table.requires_grad:  # an explanation asks for the derivative by the features
-        mapped: Tensor = layer(table[index])
+        mapped: Tensor = layer(_gathered(table, index, logarithm, layer.weight.dtype))
         return mapped
-    rows = _RowsLinear.apply(table, index.flatten(), layer.weight, layer.bias)
+    rows = _RowsLinear.apply(table, index.flatten(), layer.weight, layer.bias, logarithm)
     return rows.unflatten(0, index.shape)  # type: ignore[no-any-return]  # apply is untyped
 
 
@@ -197,7 +205,8 @@ class EntityEncoder(nn.Module):
         encoded = {}
         for number, m in enumerate(self.config.modalities):
             if m != "graph":
-                vectors = rows_linear(self.linear[m], self._features(batch, m), index)
+                counted = m == "relation" and self.config.relation_scaling == "log"
+                vectors = rows_linear(self.linear[m], self._features(batch, m), index, counted)
             elif "graph" in table:
                 vectors = table["graph"][index]
             else:  # never read
@@ -225,8 +234,7 @@ class EntityEncoder(nn.Module):
                 f"The features of {modality} have the shape {tuple(features.shape)}; this checkpoint reads "
                 f"({len(batch.present)}, {width}). Compute them with the encoder that it was trained with."
             )
-        scaled = modality == "relation" and self.config.relation_scaling == "log"
-        return torch.log1p(features.float()) if scaled else features
+        return features
 
 
 def _none(batch: Batch) -> Tensor:
