@@ -205,14 +205,14 @@ def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation)
 
 def _subsets(observation: EntityObservation, modalities: tuple[str, ...]) -> Picture:
     """Every subset of the modalities, which a picture of any `Effects` would not draw."""
-    from fusion.alignment import scoring
+    from fusion.explain.subsets import subsets
     from fusion.views import entity
 
     effects = observation.drop
     found = [
         entity.Subset(kept, rank, joint, first)
         for kept, (rank, joint), first in zip(
-            scoring.subsets(modalities), effects.value[0].tolist(), effects.said[0], strict=True
+            subsets(modalities), effects.value[0].tolist(), effects.said[0], strict=True
         )
     ]
     return entity.subsets(effects, modalities, found)

@@ -23,6 +23,7 @@ from fusion.data import DATASETS, DataSet
 from fusion.data.feature_files import Table, write
 from fusion.data.graph_features import graph_features
 from fusion.data.graphs import GraphSet
+from fusion.explain.subsets import subsets
 from fusion.foreign import arrays
 from fusion.metrics.behaviour import spearman
 from fusion.metrics.intervals import bootstrap, spearman_interval
@@ -131,7 +132,7 @@ def test_every_subset_is_the_cosine_of_what_is_left(aligner: Aligner) -> None:
     own, partner = links_to_test(aligner)[3]
     seen = aligner.inspect(f"e{own}")
     blocks = dict(zip(aligner.modalities, aligner.tables["joint"].split(list(aligner.widths), 1), strict=True))
-    found = scoring.subsets(aligner.modalities)
+    found = subsets(aligner.modalities)
     assert len(found) == len(set(found)) == 63
     assert seen.drop.conditions[0] == "as_is"
     assert seen.drop.conditions[1:7] == tuple(f"without_{m}" for m in aligner.modalities)

@@ -21,10 +21,11 @@ from fusion import checkpoints
 from fusion.alignment import scoring
 from fusion.alignment.inputs import asking, everything, read_features
 from fusion.alignment.observed import Candidate, EntityObservation
-from fusion.alignment.removals import by_subset, one_removed, worth
+from fusion.alignment.removals import by_subset, worth
 from fusion.data import open_data
 from fusion.device import best, exclusive
 from fusion.encoders import image_encoder
+from fusion.explain.subsets import one_removed
 from fusion.files import inside
 from fusion.inference import Notice
 from fusion.models.entities import ROWS

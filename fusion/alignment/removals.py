@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from torch import Tensor, stack
 
 from fusion.alignment import scoring
 from fusion.explain.ablation import shapley
+from fusion.explain.subsets import called, members, subsets
 from fusion.signals import Effects
 
 Under = Callable[[tuple[str, ...]], tuple[Tensor, Tensor]]  # subset -> lengths of the blocks: own (M,), others (K, M)
@@ -24,8 +24,8 @@ def by_subset(
     candidate by its place. under: the lengths that a model gives anew under a subset; without it the weights of what is
     left stay in proportion.
     """
-    found = scoring.subsets(modalities)
-    inside = scoring.members(found, modalities).to(made.device)
+    found = subsets(modalities)
+    inside = members(found, modalities).to(made.device)
     scores = scoring.subset_cosines(made, own, others, inside)  # (K, S)
     if under is not None:
         cosines = scoring.cosines(made, own, others)
@@ -35,24 +35,15 @@ def by_subset(
     first = {place: name(place) for place in scores.argmax(0).unique().tolist()}
     return Effects(
         name="subsets", unit="none", value=stack((scoring.ranks(scores, at).float(), scores[at]), -1)[None].cpu(),
-        conditions=tuple(scoring.called(subset, modalities) for subset in found),
+        conditions=tuple(called(subset, modalities) for subset in found),
         observables=("partner_rank", "joint_cosine"), units=("rank", "cosine"),
         said=(tuple(first[place] for place in scores.argmax(0).tolist()),),
         caveat="caveat.subsets" if under is None else "caveat.subsets_recomputed",
     )  # fmt: skip
 
 
-def one_removed(effects: Effects, modalities: int) -> Effects:
-    """The first of all subsets: everything there, and one modality gone."""
-    some = slice(0, modalities + 1 if modalities > 1 else 1)
-    return replace(
-        effects, name="drop", value=effects.value[:, some], conditions=effects.conditions[some],
-        said=tuple(row[some] for row in effects.said),
-    )  # fmt: skip
-
-
 def worth(effects: Effects, modalities: tuple[str, ...]) -> Mapping[str, float]:
     """Shapley value of each modality for 1 / rank, which is 0 with nothing to rank by."""
     by_name = dict(zip(effects.conditions, (1 / effects.value[0, :, 0]).tolist(), strict=True))
-    found = {frozenset(s): by_name[scoring.called(s, modalities)] for s in scoring.subsets(modalities)}
+    found = {frozenset(s): by_name[called(s, modalities)] for s in subsets(modalities)}
     return shapley(list(modalities), {**found, frozenset(): 0.0})

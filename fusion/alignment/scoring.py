@@ -11,7 +11,6 @@ K candidates, M modalities, S subsets, D width of the joint vector.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -19,12 +18,6 @@ from torch import Tensor
 
 NEAREST = 3  # of CSLS
 BLOCK = 512  # queries at a time
-AS_IS, WITHOUT, ONLY, WITH = (
-    "as_is",
-    "without_",
-    "only_",
-    "with_",
-)  # how a subset is called; fusion.views.speech reads it
 
 
 def lengths(joint: Tensor, widths: Sequence[int]) -> Tensor:
@@ -41,34 +34,6 @@ def parts(own: Tensor, table: Tensor, widths: Sequence[int]) -> Tensor:
 def cosines(made: Tensor, own: Tensor, others: Tensor) -> Tensor:
     """Cosine by modality, 0 where one side lacks it. made (K, M) of `parts`, own (M,), others (K, M) lengths"""
     return made / (own * others).clamp(min=1e-12) * ((own > 0) & (others > 0))
-
-
-def subsets(modalities: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """All subsets but the empty one, larger ones first: everything, each one removed, ..., each one alone."""
-    sizes = range(len(modalities), 0, -1)
-    found = [list(itertools.combinations(modalities, size)) for size in sizes]
-    if len(modalities) > 1:
-        found[1].reverse()  # without the first modality comes first
-    return tuple(subset for same in found for subset in same)
-
-
-def called(subset: Sequence[str], modalities: Sequence[str]) -> str:
-    """The name of a condition.
-
-    >>> called(("image", "name"), ("image", "graph", "name"))
-    'without_graph'
-    """
-    left_out = [m for m in modalities if m not in subset]
-    if not left_out:
-        return AS_IS
-    if len(left_out) == 1:
-        return WITHOUT + left_out[0]
-    return ONLY + subset[0] if len(subset) == 1 else WITH + "+".join(subset)
-
-
-def members(found: Sequence[Sequence[str]], modalities: Sequence[str]) -> Tensor:
-    """Which modality is in which subset. -> (S, M) float32"""
-    return torch.tensor([[float(m in subset) for m in modalities] for subset in found])
 
 
 def subset_cosines(made: Tensor, own: Tensor, others: Tensor, inside: Tensor) -> Tensor:

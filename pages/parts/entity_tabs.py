@@ -238,7 +238,7 @@ def drop(on: Looked) -> None:
 
 
 def _subsets(on: Looked) -> list[Subset]:
-    from fusion.alignment.scoring import subsets
+    from fusion.explain.subsets import subsets
     from fusion.views.entity import Subset
 
     signal = on.seen.drop
