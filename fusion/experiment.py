@@ -204,7 +204,7 @@ def train(
 ) -> Checkpoint:  # fmt: skip
     """Train, keep the best validation epoch, measure it on the test split, and save it with card and reference."""
     from fusion import cards
-    from fusion.data import open_data
+    from fusion.data import open_data, pairs_only
     from fusion.data.mismatch import mismatch as plant
 
     if key not in MODELS:
@@ -212,7 +212,7 @@ def train(
     config = _changed(SETTINGS, settings)
     wanted = {"epochs": epochs, "rate": rate, "batch": batch, "minutes": minutes, "seed": seed}
     recipe = replace(RECIPE, **{k: v for k, v in wanted.items() if v is not None}, text_rate=1.0 if fine_tune else 0.0)
-    dataset = open_data(data)
+    dataset = pairs_only(open_data(data))
     samples = gloss_samples() if data == "gloss" else own_samples(dataset, seed)
     if mismatch:
         exchanged = plant(replace(dataset, samples=tuple(s for s in samples if s.split == "train")), mismatch, seed)[0]
@@ -378,11 +378,11 @@ def measure(model: FusionModel, made: Material, seed: int) -> dict[str, Any]:
 
 def evaluate(checkpoint: Checkpoint, data: str, split: str, mismatch: float, seed: int) -> dict[str, Any]:
     """Figures of a checkpoint on a split of a data set (all of it where it was never split)."""
-    from fusion.data import open_data
+    from fusion.data import open_data, pairs_only
     from fusion.data.mismatch import mismatch as plant
     from fusion.metrics.mismatch import fit_mixture, mismatch_rate
 
-    dataset = open_data(data)
+    dataset = pairs_only(open_data(data))
     if any(s.split for s in dataset.samples):
         dataset = dataset.split(split)
     planted = None

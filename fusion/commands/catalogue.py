@@ -56,7 +56,8 @@ def data(options: argparse.Namespace) -> int:
         show(rows)
         return 0
     for row in rows:
-        graph = f", {row['triples']} triples, {row['links']} links" if "links" in row else ""
+        graph = f", {row['triples']} triples" if "triples" in row else ""
+        graph += f", {row['links']} links" if "links" in row else ""
         print(
             f"{row['key']:<12} {row['name']} ({row['word']}): {row['samples']} "
             f"{'entities' if graph else 'samples'}, {row['with_image']} with an image{graph}"

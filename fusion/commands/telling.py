@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fusion.checkpoints import Checkpoint
+    from fusion.data.dataset import DataKind
     from fusion.types import Sample
 
 
@@ -47,10 +48,16 @@ def progress(unit: str, quiet: bool, doing: str = "") -> Iterator[Callable[[int,
 
 def aligns(checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint aligns the entities of two graphs instead of reading samples."""
+    return reads(checkpoint) == "graph"
+
+
+def reads(checkpoint: Checkpoint) -> DataKind:
+    """The kind of data set that a checkpoint is for."""
     from fusion.models import MODELS
     from fusion.types import Task
 
-    return Task.ALIGNMENT in MODELS[checkpoint.model].card.tasks
+    kinds: dict[Task, DataKind] = {Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
+    return next((kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds), "pairs")
 
 
 def sample_of(text: str | None, image: str | None, name: str) -> Sample:
@@ -67,15 +74,15 @@ def sample_of(text: str | None, image: str | None, name: str) -> Sample:
 
 
 def checkpoint_for(name: str | None, data: str = "") -> Checkpoint:
-    """The one that was named, else the first one; for a data set of graphs, the first one that aligns entities."""
+    """The one that was named, else the first one that reads the kind of data set that was named."""
     from fusion import checkpoints
-    from fusion.data import GRAPHS, PREFIXES
+    from fusion.data import kind_of
 
     if name:
         return checkpoints.find(name)
-    graphs = data in GRAPHS or data.partition(":")[0] in PREFIXES
-    found = [one for one in checkpoints.listed() if aligns(one) == graphs]
+    kind = kind_of(data)
+    found = [one for one in checkpoints.listed() if reads(one) == kind]
     if not found:
-        model = "meaformer --data emoji" if graphs else "maf"
+        model = {"pairs": "maf", "graph": "meaformer --data emoji", "triples": "imf --data keywords"}[kind]
         raise FusionError(f"There is no checkpoint for this; train one (python -m fusion train {model}) or name one.")
     return found[0]

@@ -41,8 +41,23 @@ def _emoji() -> DataSet:
     return emoji.load()
 
 
-DATASETS: dict[str, Callable[[], DataSet]] = {"gloss": _gloss, "gallery": _gallery, "emoji": _emoji}
-KINDS: dict[str, DataKind] = {"emoji": "graph"}  # of those of DATASETS that aren't pairs, known without reading them
+@cache
+def _keywords() -> DataSet:
+    from fusion.data import keywords
+
+    return keywords.load()
+
+
+DATASETS: dict[str, Callable[[], DataSet]] = {
+    "gloss": _gloss,
+    "gallery": _gallery,
+    "emoji": _emoji,
+    "keywords": _keywords,
+}
+KINDS: dict[str, DataKind] = {
+    "emoji": "graph",
+    "keywords": "triples",
+}  # of those of DATASETS that aren't pairs, known without reading them
 PREFIXES: dict[str, DataKind] = {
     "dbp15k": "graph",
     "fb15k_db15k": "graph",
@@ -64,9 +79,13 @@ def kind_of(spec: str) -> DataKind:
 def pairs_only(dataset: DataSet) -> DataSet:
     """The same data set. Raises FusionError when it is one of graphs, which models of pairs can't read."""
     if dataset.kind != "pairs":
+        holds, does = {
+            "graph": ("two graphs to align", "aligns entities"),
+            "triples": ("a graph whose links are to be predicted", "predicts links"),
+        }[dataset.kind]
         raise FusionError(
-            f'"{dataset.name}" holds two graphs to align, and this takes images with sentences; choose '
-            f"{' or '.join(bundled())}, or a system that aligns entities."
+            f'"{dataset.name}" holds {holds}, and this takes images with sentences; choose '
+            f"{' or '.join(bundled())}, or a system that {does}."
         )
     return dataset
 
