@@ -15,7 +15,13 @@ import numpy as np
 
 from benchmarks import protocol
 from benchmarks.measuring import Row, at_least, between
+from fusion import evaluation, experiment
+from fusion.data import gloss
+from fusion.encoders import image_encoder, text_encoder
+from fusion.encoders.conse import Conse
 from fusion.files import home
+from fusion.metrics.matching import auc
+from fusion.metrics.retrieval import ranks, recall_at
 from fusion.types import FusionError
 
 
@@ -55,4 +61,22 @@ def measure(checkpoint: str) -> list[Row]:
             )
             for rate, found in estimates
         ),
+        *untrained(),
     ]  # fmt: skip
+
+
+def untrained() -> list[Row]:
+    """ConSE over all definitions as one gallery, five times the size of a fold's."""
+    made = experiment.material(gloss.protocol())
+    pairs, conse = made.features, Conse(text_encoder("minilm"), image_encoder("efficientnet-lite0"))
+    text = np.asarray(conse.embed_texts(pairs.text_pooled))
+    image = np.asarray(conse.embed_images(pairs.image_pooled[pairs.image_of]))
+    own = (text * image).sum(1)
+    found = recall_at(ranks(text, image), (1, 5, 10))
+    rows = [Row(f"R@{k} of ConSE, all definitions as one gallery", found[k], n=len(own)) for k in found]
+    for group, words in ((None, "random pictures"), (made.group, "pictures of the same group")):
+        drawn = [evaluation.negatives(pairs, i, group).numpy() for i in range(protocol.DRAWS)]
+        differ = drawn[0] != np.arange(len(own))
+        wrong = np.concatenate([(text * image[other]).sum(1)[differ] for other in drawn])
+        rows.append(Row(f"AUC of ConSE against {words}", auc(np.tile(own[differ], len(drawn)), wrong), n=len(own)))
+    return rows
