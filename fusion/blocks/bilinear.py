@@ -36,6 +36,13 @@ def kept_mask(shape: Sequence[int], share: float, device: torch.device) -> Tenso
     return (bits.view(torch.int16)[:count] >= round(share * 2**16) - 2**15).view(torch.Size(shape))
 
 
+def map_masks(rows: int, width: int, share: float, device: torch.device) -> Tensor | None:
+    """What dropout multiplies the maps of B rows with: 0 or 1 / (1 - share). -> (B, D, D), None where share is 0"""
+    if not share:
+        return None
+    return kept_mask((rows, width, width), share, device).float().mul_(1 / (1 - share))
+
+
 class BilinearPooling(nn.Module):
     """f(x_1, ..., x_M) = ReLU(sum_i prod_m ReLU(W_im x_m + b_im)), i over a rank; dropout before each map."""
 
@@ -82,35 +89,44 @@ class BilinearPooling(nn.Module):
 
 
 class _ThroughMaps(torch.autograd.Function):
-    """x_b^T R_b with R_b the map that row b chooses, thinned anew for every row; no (B, D, D) copy of maps is made."""
+    """x_b^T (R_b * mask_b) with R_b the map that row b chooses; no (B, D, D) copy of maps is made."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, maps: Tensor, index: Tensor, dropout: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, maps: Tensor, index: Tensor, masks: Tensor | None) -> Tensor:
         order = torch.argsort(index, stable=True)
-        runs = torch.bincount(index, minlength=len(maps)).tolist()
+        lengths = torch.bincount(index, minlength=len(maps)).tolist()
         sorted_x, out = x[order], torch.empty_like(x)
-        masks = kept_mask((len(x), *maps.shape[1:]), dropout, x.device) if dropout else None
-        for number, rows in _runs(runs, CHUNK if dropout else len(x)):
+        space = maps.new_empty(CHUNK, *maps.shape[1:])
+        for number, rows in _runs(lengths, len(x) if masks is None else CHUNK):
             if masks is None:
                 out[rows] = sorted_x[rows] @ maps[number]
             else:
-                out[rows] = torch.bmm(sorted_x[rows, None], maps[number] * masks[rows]).squeeze(1)
+                thin = torch.mul(maps[number], masks[rows], out=space[: rows.stop - rows.start])
+                out[rows] = torch.bmm(sorted_x[rows, None], thin).squeeze(1)
         ctx.save_for_backward(sorted_x, maps, order, masks)
-        ctx.runs, ctx.scale = runs, 1 / (1 - dropout)
-        return torch.empty_like(out).index_copy_(0, order, out).mul_(ctx.scale)
+        ctx.lengths = lengths
+        return torch.empty_like(out).index_copy_(0, order, out)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, maps, order, masks = ctx.saved_tensors
-        given = upstream[0][order].mul_(ctx.scale)
-        of_x, of_maps = torch.empty_like(x), torch.zeros_like(maps)
-        for number, rows in _runs(ctx.runs, CHUNK if masks is not None else len(x)):
+        given = upstream[0][order]
+        of_x, of_maps = torch.empty_like(x), torch.empty_like(maps)
+        space = maps.new_empty(CHUNK, *maps.shape[1:])
+        last = -1
+        for number, rows in _runs(ctx.lengths, len(x) if masks is None else CHUNK):
             if masks is None:
-                of_x[rows] = given[rows] @ maps[number].T
-                of_maps[number].addmm_(x[rows].T, given[rows])
+                torch.mm(given[rows], maps[number].T, out=of_x[rows])
+                torch.mm(x[rows].T, given[rows], out=of_maps[number])
+                continue
+            thin = torch.mul(maps[number], masks[rows], out=space[: rows.stop - rows.start])
+            of_x[rows] = torch.bmm(thin, given[rows, :, None]).squeeze(2)
+            change = torch.mul(masks[rows], x[rows, :, None], out=thin).mul_(given[rows, None])
+            if number == last:
+                of_maps[number] += change.sum(0)
             else:
-                of_x[rows] = torch.bmm(maps[number] * masks[rows], given[rows, :, None]).squeeze(2)
-                of_maps[number] += torch.bmm(x[rows, :, None], given[rows, None]).mul_(masks[rows]).sum(0)
+                torch.sum(change, 0, out=of_maps[number])
+            last = number
         return torch.empty_like(of_x).index_copy_(0, order, of_x), of_maps, None, None
 
 
@@ -127,29 +143,24 @@ def _runs(lengths: Sequence[int], most: int) -> list[tuple[int, slice]]:
 class RelationContext(nn.Module):
     """c = drop(BN_1(x^T R)), x = drop(BN_0(e)), R_ab = drop(sum_c r_c W_cab): what is looked for by a relation."""
 
-    def __init__(self, width: int, input_dropout: float, map_dropout: float, output_dropout: float) -> None:
+    def __init__(self, width: int, input_dropout: float, output_dropout: float) -> None:
         super().__init__()
         self.core = nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, width, width)))  # (relation, in, out)
         self.norm_in, self.norm_out = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
         self.dropout_in, self.dropout_out = nn.Dropout(input_dropout), nn.Dropout(output_dropout)
-        self.map_dropout = map_dropout
 
     def maps(self, relations: Tensor) -> Tensor:
         """R of some relations, before dropout. (U, D) -> (U, D, D)"""
         width = len(self.core)
         return (relations @ self.core.view(width, -1)).view(-1, width, width)
 
-    def forward(self, entities: Tensor, relations: Tensor, index: Tensor) -> Tensor:
-        """entities (B, D), relations (U, D) of which row b has number index_b, index (B,) int -> (B, D)"""
-        return self.normalised(self.bilinear(entities, relations, index))
+    def forward(self, entities: Tensor, relations: Tensor, index: Tensor, masks: Tensor | None = None) -> Tensor:
+        """The context c of B rows, each with one of U relations.
 
-    def bilinear(self, entities: Tensor, relations: Tensor, index: Tensor) -> Tensor:
-        """x^T R, before the second norm. (B, D), (U, D), (B,) -> (B, D)"""
+        entities (B, D); relations (U, D), of which row b has number index_b and none is left out; index (B,) int;
+        masks (B, D, D) as `map_masks` gives, None leaves the maps whole -> (B, D)
+        """
         x = self.dropout_in(self.norm_in(entities))
-        dropout = self.map_dropout if self.training else 0.0
-        return _ThroughMaps.apply(x, self.maps(relations), index, dropout)  # type: ignore[no-any-return]  # untyped
-
-    def normalised(self, found: Tensor) -> Tensor:
-        """drop(BN_1(x^T R)). (B, D) -> (B, D)"""
+        found = _ThroughMaps.apply(x, self.maps(relations), index, masks)
         context: Tensor = self.dropout_out(self.norm_out(found))
         return context

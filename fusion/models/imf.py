@@ -22,7 +22,7 @@ Differs from the official code (HestiaSky/IMF-Pytorch@df883e4), each a switch of
 * `inputs`: it takes means of neighbouring features, whose order means nothing ("pooled"). "principal" keeps the
   directions of most variance, "projected" learns a linear map.
 What an entity lacks is read as the mean of those that have it. Relations that a batch shares are made once, so they
-share the dropout of eq. (2), not that of R.
+share the dropout of eq. (2), not that of R, which is one draw a query for all branches.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from fusion.blocks.bilinear import BilinearPooling, RelationContext
+from fusion.blocks.bilinear import BilinearPooling, RelationContext, map_masks
 from fusion.blocks.one_to_all import one_to_all
 from fusion.losses import agreement
 from fusion.models.base import WIDEST, FusionModel, check_settings
@@ -127,7 +127,7 @@ class IMF(FusionModel):
         self.relations = nn.ParameterDict({m: rows() for m in MODALITIES})
         pooling = len(MODALITIES), config.width, config.rank, config.fusion_dropout
         self.fuse_entities, self.fuse_relations = BilinearPooling(*pooling), BilinearPooling(*pooling)
-        dropouts = config.dropout, config.map_dropout, config.output_dropout
+        dropouts = config.dropout, config.output_dropout
         self.context = nn.ModuleDict({k: RelationContext(config.width, *dropouts) for k in BRANCHES})
         self.decision = nn.Parameter(torch.zeros(len(BRANCHES))) if config.decision == "learned" else None
         # a query has few answers: each entity starts with the chance 1 / N
@@ -187,11 +187,13 @@ class IMF(FusionModel):
             fused = tables["relation_fused"][unique]
         else:
             fused = self.fuse_relations([self.relations[m][unique] for m in MODALITIES])
+        share = self.config.map_dropout if self.training else 0.0
+        masks = map_masks(len(head), self.config.width, share, head.device)  # one draw for all four branches
         found = {}
         for k in BRANCHES:
             e = tables["head_fused"] if k == "fused" and "head_fused" in tables else tables[k][head]
             r = fused if k == "fused" else self.relations[k][unique]
-            found[k] = self.context[k](e, r, index)
+            found[k] = self.context[k](e, r, index, masks)
         return found
 
     def scores(self, batch: Batch, query: Tensor) -> Tensor:
