@@ -40,7 +40,7 @@ class Recipe:
     decay: float = 0.01  # decoupled; not on biases and normalisation
     clip: float = 1.0  # of the gradient's norm
     patience: int = 5  # epochs without a better validation score before stopping
-    minutes: float = 30.0  # budget; the epoch that passes it is the last
+    minutes: float = 30.0  # budget, as `Clock` counts; the epoch that passes it is the last
     seed: int = 37
     noise: float = 0.0  # standard deviation of Gaussian noise on pooled features, relative to theirs
     rates: tuple[tuple[str, float], ...] = ()  # (start of a parameter's name, its rate as a multiple of `rate`)
@@ -82,6 +82,23 @@ class Epoch:
 
 
 ENCODER = "text_encoder."
+
+
+class Clock:
+    """Seconds that count towards a budget: those of the wall in which this process had a processor.
+
+    A run that was paused, or waited for other programs, is not charged for it; several threads count once.
+    """
+
+    def __init__(self) -> None:
+        self.wall, self.busy = time.perf_counter(), time.process_time()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        wall, busy = time.perf_counter(), time.process_time()
+        passed = min(wall - self.wall, busy - self.busy)
+        self.wall, self.busy = wall, busy
+        return passed
 
 
 def groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, object]]:
@@ -151,7 +168,7 @@ def fit(
     for number in range(first + 1, recipe.epochs + 1):
         if idle >= recipe.patience or spent > recipe.minutes * 60:
             return
-        started = time.perf_counter()
+        started, clock = time.perf_counter(), Clock()
         losses = _epoch(model, train, recipe, optimiser, schedule, generator, pad, device, views, tuned)
         for part in trained.values():
             part.eval()
@@ -162,7 +179,7 @@ def fit(
             kept = _copied(trained)
         else:
             idle += 1
-        spent += time.perf_counter() - started
+        spent += clock.lap()
         if saved is not None:
             with atomic_file(saved) as aside:
                 state = {name: part.state_dict() for name, part in trained.items()}

@@ -21,7 +21,7 @@ from fusion.alignment.inputs import asking
 from fusion.device import best
 from fusion.files import atomic_file
 from fusion.metrics.ranking import mutual, rank_pairs
-from fusion.training import Epoch, Recipe, groups, rate_at
+from fusion.training import Clock, Epoch, Recipe, groups, rate_at
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def fit(
     else:
         yield run.check(0, {}, 0.0)
     while run.number < recipe.epochs and run.idle < recipe.patience and run.spent <= recipe.minutes * 60:
-        started = time.perf_counter()
+        started, clock = time.perf_counter(), Clock()
         losses = run.epoch()
         seconds = time.perf_counter() - started
-        run.spent += seconds
+        run.spent += clock.lap()
         last = run.number == recipe.epochs or run.spent > recipe.minutes * 60
         if last or run.number % recipe.check == 0:
             epoch = run.check(run.number, losses, seconds)
@@ -233,7 +233,7 @@ class _Run:
 
     def check(self, number: int, losses: dict[str, float], seconds: float) -> AlignmentEpoch:
         """Judge the model as it is, and keep it where it is the best so far."""
-        started = time.perf_counter()
+        started, clock = time.perf_counter(), Clock()
         scores = self.judge(self.model.eval())
         better = scores["score"] > self.top
         if better:
@@ -241,9 +241,8 @@ class _Run:
             self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         else:
             self.idle += 1
-        spent = time.perf_counter() - started
-        self.spent += spent
-        return self.told(losses, scores, better, seconds + spent)
+        self.spent += clock.lap()
+        return self.told(losses, scores, better, seconds + time.perf_counter() - started)
 
     def told(self, losses: dict[str, float], scores: dict[str, float], better: bool, seconds: float) -> AlignmentEpoch:
         """The epoch in words."""

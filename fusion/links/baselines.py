@@ -1,0 +1,112 @@
+"""What fusion has to beat: popularity, DistMult and TransE, trained and ranked as the fusion systems are.
+
+N entities, R relations, B queries (head, relation of 2R), D width.
+Sources: Yang et al. 2015, arXiv:1412.6575 (DistMult); Bordes et al. 2013 (TransE); Dettmers et al. 2018,
+arXiv:1707.01476, for asking for all tails of a query at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusion.links.evaluation import WHOLE
+from fusion.losses import unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+Loss = Literal["each", "one_of_all"]
+
+
+class Baseline(nn.Module):
+    """Tables of entities and relations, and a score of every entity for a query."""
+
+    columns: tuple[str, ...] = (WHOLE,)
+
+    def __init__(self, entities: int, relations: int, width: int, dropout: float, loss: Loss) -> None:
+        super().__init__()
+        self.entities, self.relations = nn.Embedding(entities, width), nn.Embedding(2 * relations, width)
+        for table in (self.entities, self.relations):
+            nn.init.xavier_normal_(table.weight)
+        self.dropout, self.kind = nn.Dropout(dropout), loss
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self
+
+    def scores(self, query: Tensor) -> Tensor:
+        """(B, 2) -> (B, N) logits"""
+        raise NotImplementedError
+
+    def ranker(self) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, 1, N)."""
+        return lambda query: self.scores(query)[:, None]
+
+    def terms(self, query: Tensor, row: Tensor, tail: Tensor, step: int) -> dict[str, Tensor]:
+        """The loss of a batch. query (B, 2); row, tail (K,): which entities are true of which query"""
+        scores = self.scores(query)
+        if self.kind == "each":
+            return {"each": each(scores, row, tail)}
+        chance = F.log_softmax(scores, 1)[row, tail]
+        times = torch.bincount(row, minlength=len(query)).clamp(min=1)
+        return {"one of all": -(chance / times[row]).sum() / len(query)}
+
+
+def each(scores: Tensor, row: Tensor, tail: Tensor, smoothing: float = 0.1) -> Tensor:
+    """Mean binary cross-entropy of all B N scores, targets (1 - smoothing) y + smoothing / N, which are never made.
+
+    scores (B, N) logits; row, tail (K,): where y is 1. -> ()
+    """
+    count = scores.shape[1]
+    right = (1 - smoothing) * scores[row, tail].sum() + smoothing / count * scores.sum()
+    return (F.softplus(scores).sum() - right) / scores.numel()
+
+
+class DistMult(Baseline):
+    """sum_d h_d r_d t_d"""
+
+    def scores(self, query: Tensor) -> Tensor:
+        """(B, 2) -> (B, N) logits"""
+        asked = self.dropout(self.entities(query[:, 0]) * self.relations(query[:, 1]))
+        return asked @ self.entities.weight.T
+
+
+class TransE(Baseline):
+    """margin - |h + r - t|_1, entities of length 1, the margin and a scale learned."""
+
+    def __init__(self, entities: int, relations: int, width: int, dropout: float, loss: Loss) -> None:
+        super().__init__(entities, relations, width, dropout, loss)
+        self.margin, self.scale = nn.Parameter(torch.tensor(6.0)), nn.Parameter(torch.tensor(1.0))
+
+    def scores(self, query: Tensor) -> Tensor:
+        """(B, 2) -> (B, N) logits"""
+        table = unit(self.entities.weight)
+        asked = self.dropout(table[query[:, 0]] + self.relations(query[:, 1]))
+        return self.margin - self.scale.exp() * torch.cdist(asked, table, p=1)
+
+
+BASELINES: dict[str, type[Baseline]] = {"distmult": DistMult, "transe": TransE}
+
+
+class Popularity:
+    """How often an entity is the tail of the relation in training, then how often of any."""
+
+    columns = (WHOLE,)
+
+    def __init__(self, queries: np.ndarray, entities: int, relations: int) -> None:
+        """queries (2E, 3): the training triples in both directions"""
+        asked = torch.from_numpy(queries).long()
+        at = asked[:, 1] * entities + asked[:, 2]
+        counts = torch.bincount(at, minlength=2 * relations * entities).reshape(2 * relations, entities)
+        self.counts = counts + counts.sum(0) / (counts.sum() + 1)  # (2R, N)
+
+    def ranker(self) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, 1, N)."""
+        return lambda query: self.counts[query[:, 1]][:, None]

@@ -1,0 +1,173 @@
+"""Held-out figures of link prediction: filtered ranks of the fused score and of every branch, by what is asked.
+
+E' triples of a split are 2 E' queries: the tail of each, and its head as the tail of the inverse relation. Candidates
+are all N entities less the other true answers of any split; a tie counts half. Intervals resample triples, both
+queries of one together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fusion.data.graphs import SPLITS
+from fusion.metrics.intervals import bootstrap, paired_bootstrap
+from fusion.metrics.ranking import filtered_ranks
+from fusion.types import FusionError, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from fusion.data.dataset import DataSet
+    from fusion.data.triples import Known, TripleSet
+    from fusion.links.training import Linker
+
+CELLS = 2**24  # scores at a time, 64 MB
+WHOLE = "decision"
+POPULAR = ((0, 2, "0-2"), (3, 10, "3-10"), (11, 30, "11-30"), (31, 2**31, "31-"))  # training triples of the answer
+
+
+def ranked(linker: Linker, asked: np.ndarray, known: Known) -> np.ndarray:
+    """Filtered ranks of the true tails by each column of a linker's scores. asked (Q, 3) -> (Q, C) float64, from 1
+
+    Queries are asked in the order of their relations, so that what a relation needs is made seldom.
+    """
+    order = np.lexsort((asked[:, 0], asked[:, 1]))
+    found = np.empty((len(asked), len(linker.columns)))
+    with torch.inference_mode():
+        scores_of = linker.ranker()
+        for rows, scores in _chunks(scores_of, asked, order):
+            row, tail = (torch.from_numpy(one).to(scores.device) for one in known.tails(asked[rows]))
+            truth = torch.from_numpy(asked[rows, 2].astype(np.int64)).to(scores.device)
+            for column in range(scores.shape[1]):
+                found[rows, column] = filtered_ranks(scores[:, column], truth, row, tail).cpu().numpy()
+    return found
+
+
+def _chunks(
+    scores_of: Callable[[Tensor], Tensor], asked: np.ndarray, order: np.ndarray
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Scores of as many queries at a time as CELLS allows; the first chunk is small and tells how many that is."""
+    start, size = 0, min(16, len(order))
+    while start < len(order):
+        rows = order[start : start + size]
+        scores = scores_of(torch.from_numpy(asked[rows, :2].astype(np.int64)))
+        yield rows, scores
+        start += size
+        size = max(1, CELLS // (scores.shape[1] * scores.shape[2]))
+
+
+def told(ranks: np.ndarray) -> dict[str, float]:
+    """MRR and Hits@1, 3, 10 of ranks (Q,), in [0, 1]."""
+    made = {"mrr": float((1 / ranks).mean())}
+    return made | {f"hits{k}": float((ranks <= k).mean()) for k in (1, 3, 10)}
+
+
+def both(ranks: np.ndarray) -> dict[str, Any]:
+    """Of both directions together and each alone. ranks (2 E',), tails first"""
+    half = len(ranks) // 2
+    return told(ranks) | {"tail": told(ranks[:half]), "head": told(ranks[half:])}
+
+
+def ranks_of(linker: Linker, triples: TripleSet, split: str) -> np.ndarray:
+    """(2 E', C), tails first. Raises FusionError when the split has no triples."""
+    asked = triples.queries(split)
+    if not len(asked):
+        raise FusionError(f'"{triples.title}" has no {split} triples; there are {", ".join(SPLITS)}.')
+    return ranked(linker, asked, triples.known())
+
+
+def figures(dataset: DataSet, columns: Sequence[str], ranks: np.ndarray, split: str = "test") -> dict[str, Any]:
+    """All figures of ranks (2 E', C) of a split: whole, by direction, branch, relation, popularity, and by subset."""
+    assert dataset.triples is not None, "ranks are of triples"
+    triples, fused = dataset.triples, ranks[:, list(columns).index(WHOLE)]
+    found: dict[str, Any] = {"n": len(ranks) // 2, "candidates": len(triples), **both(fused)}
+    interval = bootstrap(reciprocal(fused))
+    found |= {"mrr_low": interval.low, "mrr_high": interval.high}
+    found["branches"] = {name: both(ranks[:, i]) for i, name in enumerate(columns) if name != WHOLE}
+    found["subsets"] = {}
+    for name, mask in subsets(dataset, split).items():
+        if mask.any() and not mask.all():
+            twice = np.concatenate((mask, mask))
+            rest = {one: both(ranks[twice, i]) for i, one in enumerate(columns)}
+            found["subsets"][name] = {"n": int(mask.sum()), **rest.pop(WHOLE), "branches": rest}
+    found["relations"] = by_relation(triples, columns, ranks, split)
+    found["popularity"] = by_popularity(triples, fused, split)
+    return found
+
+
+def reciprocal(ranks: np.ndarray) -> np.ndarray:
+    """Mean of 1 / rank over the two queries of each triple. (2 E',) -> (E',)"""
+    return (1 / ranks).reshape(2, -1).mean(0)
+
+
+def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
+    """Parts of a split that are told apart. -> {name: (E',) bool}
+
+    "own words": neither end's name stands in the other's name, so that reading does not give the answer away;
+    "clean": not in another split as well, nor turned round in train.
+    """
+    assert dataset.triples is not None, "ranks are of triples"
+    rows = dataset.triples.rows(split)
+    found = {"clean": dataset.triples.clean[rows]}
+    names = [_words(sample.parts.get("name")) for sample in dataset.samples]
+    if any(names):
+        ends = dataset.triples.triples[rows][:, [0, 2]].tolist()
+        found["own words"] = np.array([not _within(names[head], names[tail]) for head, tail in ends], dtype=bool)
+    return found
+
+
+def _words(part: object) -> str:
+    """A name as words between blanks, "" without one.
+
+    >>> _words(Text("Red-apple"))
+    ' red apple '
+    """
+    if not isinstance(part, Text):
+        return ""
+    words = "".join(letter if letter.isalnum() else " " for letter in part.raw.casefold()).split()
+    return f" {' '.join(words)} " if words else ""
+
+
+def _within(one: str, other: str) -> bool:
+    return bool(one and other) and (one in other or other in one)
+
+
+def by_relation(triples: TripleSet, columns: Sequence[str], ranks: np.ndarray, split: str) -> dict[str, Any]:
+    """{relation: n, figures of both directions, MRR by branch}, the largest first."""
+    relation = triples.part(split)[:, 1]
+    numbers, times = np.unique(relation, return_counts=True)
+    found = {}
+    for at in np.argsort(-times, kind="stable"):
+        mask = np.tile(relation == numbers[at], 2)
+        branches = {name: float((1 / ranks[mask, i]).mean()) for i, name in enumerate(columns) if name != WHOLE}
+        whole = both(ranks[mask, list(columns).index(WHOLE)])
+        found[triples.relations[numbers[at]]] = {"n": int(times[at]), **whole, "branches": branches}
+    return found
+
+
+def by_popularity(triples: TripleSet, ranks: np.ndarray, split: str) -> dict[str, Any]:
+    """{training triples of the answer: n queries and figures}"""
+    degree = triples.degree()[triples.queries(split)[:, 2]]
+    masks = {name: (degree >= low) & (degree <= high) for low, high, name in POPULAR}
+    return {name: {"n": int(mask.sum()), **told(ranks[mask])} for name, mask in masks.items() if mask.any()}
+
+
+def margin(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> dict[str, float]:
+    """Mean MRR of our runs less that of the other ones, triples drawn together. Each (2 E',) ranks"""
+    mean = [np.mean([reciprocal(one) for one in side], 0) for side in (ours, theirs)]
+    interval = paired_bootstrap(*mean)
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "other": float(mean[1].mean())}
+
+
+def flat(found: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested figures as lines: {"branches image tail mrr": ...}."""
+    lines: dict[str, Any] = {}
+    for name, value in found.items():
+        lines |= flat(value, f"{before}{name} ") if isinstance(value, dict) else {before + name: value}
+    return lines

@@ -1,0 +1,93 @@
+"""What a link predictor reads of a data set, and how IMF is trained and ranked beside the baselines.
+
+N entities, R relations, B queries (head, relation of 2R, perhaps a tail). A batch here holds all entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fusion.links.evaluation import WHOLE
+from fusion.models.imf import BRANCHES
+from fusion.types import Batch, FusionError, Graph
+
+if TYPE_CHECKING:
+    from fusion.data.dataset import DataSet
+    from fusion.data.graph_features import GraphFeatures
+    from fusion.models.imf import IMF
+
+STRUCTURE = "structure"
+OUTER = ("image", "text")
+
+
+def everything(dataset: DataSet, features: GraphFeatures) -> Batch:
+    """A batch of all N entities without a question, over the triples to train on.
+
+    An entity has the structure where it is in one of them. Raises FusionError for a data set without triples.
+    """
+    triples = dataset.triples
+    if triples is None:
+        raise FusionError(
+            f'"{dataset.name}" holds no triples to predict; open the set keywords, or a folder: triples:PATH.'
+        )
+    train = torch.from_numpy(triples.part("train")).long()
+    linked = torch.zeros(len(dataset), dtype=torch.bool)
+    linked[train[:, [0, 2]].flatten()] = True
+    return Batch(
+        features=dict(features.features), pooled={}, mask={}, kept={},
+        present=torch.cat((linked[:, None], features.present()), 1), modalities=(STRUCTURE, *features.modalities),
+        ids=(), graph=Graph(train[:, [0, 2]].T.contiguous(), train[:, 1].contiguous()),
+        query=torch.zeros(0, 2, dtype=torch.long),
+    )  # fmt: skip
+
+
+def asking(batch: Batch, query: Tensor, target: Tensor | None = None) -> Batch:
+    """The same entities with other questions. query (B, 2 or 3) int, target (K, 2) int: row and true tail"""
+    return replace(batch, query=query, target=target, ids=tuple(map(str, range(len(query)))))
+
+
+class Fusing:
+    """IMF over one data set as a `Linker`: its four branches, and what it decides of them."""
+
+    columns = (*BRANCHES, WHOLE)
+
+    def __init__(self, model: IMF, batch: Batch) -> None:
+        self.model, self.batch = model, batch
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        return self.model
+
+    def to(self, device: torch.device) -> None:
+        """Move what is read along with the model, and keep what training does not change."""
+        self.model.to(device)
+        self.batch = self.batch.to(device)
+        self.batch = replace(self.batch, pooled=self.model.inputs.fixed(self.batch))
+
+    def terms(self, query: Tensor, row: Tensor, tail: Tensor, step: int) -> dict[str, Tensor]:
+        """The losses of the paper. query (B, 2); row, tail (K,): which entities are true of which query"""
+        batch = asking(self.batch, query, torch.stack((row, tail), 1))
+        return self.model.loss(self.model(batch, trace=False), batch, step)
+
+    def ranker(self) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided."""
+        ready = replace(self.batch, pooled=self.model.tables(self.batch))
+        read = self.model.read(self.batch)
+
+        def scores(query: Tensor) -> Tensor:
+            logits = self.model.scores(ready, query.to(ready.present.device))
+            decided = self.model.decide(logits, read).logit(1e-12)
+            return torch.cat((logits, decided[:, None]), 1)
+
+        return scores
+
+
+def encoders_of(features: GraphFeatures) -> dict[str, str]:
+    """{m: what made its features} for a checkpoint: the name of an encoder, or of a file."""
+    return {m: features.sources[m] for m in OUTER if m in features.features}
