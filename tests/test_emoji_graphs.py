@@ -11,7 +11,7 @@ import torch
 
 from fusion.data import DATASETS, DataSet, bundled, emoji, open_data, pairs_only
 from fusion.data.feature_files import made_for
-from fusion.data.graph_features import graph_features, graph_tables, picture_digest
+from fusion.data.graph_features import graph_features, graph_tables, made_by
 from fusion.data.graphs import SPLITS, split_links
 from fusion.encoders import image_encoder
 from fusion.encoders.cache import FeatureCache
@@ -159,7 +159,7 @@ def test_links_are_split_by_the_seed_alone() -> None:
 def test_the_bundled_picture_features_are_the_encoders_own(data: DataSet, tmp_path: Path) -> None:
     encoder = image_encoder("efficientnet-lite0")
     path = emoji.FOLDER / "pictures.npz"
-    assert made_for(path) == picture_digest(data, encoder), "run tools/measure_emoji.py again"
+    assert made_for(path) == made_by(data, encoder), "run tools/measure_emoji.py again"
     table = graph_tables(data, ["image"], cache=FeatureCache(tmp_path))["image"]
     assert not list(tmp_path.rglob("*.safetensors"))  # nothing was encoded
     assert table.known.tolist() == [sample.image() is not None for sample in data.samples]

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from fusion.data import DataSet, emoji
 from fusion.data.feature_files import write
-from fusion.data.graph_features import graph_features, graph_tables, picture_digest
+from fusion.data.graph_features import graph_features, graph_tables, made_by
 from fusion.encoders import image_encoder
 
 STEPS, STAY = 12, 0.5  # of a walk; the share that goes back to its start at each
@@ -108,7 +108,7 @@ def main() -> None:
     pictures = graph_tables(data, ["image"])
     write(
         emoji.FOLDER / "pictures.npz", [sample.id for sample in data.samples], pictures,
-        picture_digest(data, encoder), half=True,
+        made_by(data, encoder), half=True,
     )  # fmt: skip
     meta = emoji.meta() | {"baselines": measure(data)}
     aside = emoji.FOLDER / ".meta.json"

@@ -72,6 +72,7 @@ def _features(options: argparse.Namespace) -> int:
     from fusion.data import open_data
     from fusion.data.feature_files import writable_name, write
     from fusion.data.graph_features import graph_tables
+    from fusion.data.link_features import MODALITIES, link_tables
 
     if options.of is None or options.out is None:
         raise FusionError("Nothing to compute: python -m fusion data features DATA --out FILE.safetensors")
@@ -85,7 +86,11 @@ def _features(options: argparse.Namespace) -> int:
     wanted = [name.strip() for name in options.modality.split(",")] if options.modality else None
     with progress("row", options.json) as moved:
         encoders = dict(pair.split("=", 1) for pair in options.encoder)
-        tables = graph_tables(dataset, wanted, encoders=encoders, progress=moved)
+        if dataset.triples is None:
+            tables = graph_tables(dataset, wanted, encoders=encoders, progress=moved)
+        else:
+            tables = link_tables(dataset, wanted or MODALITIES, progress=moved, encoders=encoders)
+            tables = {name: table for name, table in tables.items() if table.known.any()}
     write(path, [sample.id for sample in dataset.samples], tables, dataset.digest, half=options.half)
     made = {
         name: {"width": table.values.shape[1], "known": int(table.known.sum()), "source": table.source}

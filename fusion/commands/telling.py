@@ -57,7 +57,8 @@ def reads(checkpoint: Checkpoint) -> DataKind:
     from fusion.types import Task
 
     kinds: dict[Task, DataKind] = {Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
-    return next((kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds), "pairs")
+    found = [kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds]
+    return found[0] if found else "pairs"
 
 
 def sample_of(text: str | None, image: str | None, name: str) -> Sample:

@@ -132,7 +132,7 @@ def graph_tables(
         elif name in COUNTED:
             found[name] = _counted(name, dataset, graph)
         elif name in ENCODED:
-            found[name] = _encoded(name, dataset, (encoders or {}).get(name, ENCODED[name]), cache, progress)
+            found[name] = encoded(name, dataset, (encoders or {}).get(name, ENCODED[name]), cache, progress)
         else:
             raise FusionError(
                 f'There is no modality "{name[:40]}"; there are {", ".join(MODALITIES)}, and those of a feature file.'
@@ -161,9 +161,14 @@ def _drawn(values: Tensor, known: Tensor, generator: torch.Generator) -> Tensor:
     return values
 
 
-def _encoded(
-    modality: str, dataset: DataSet, by: str | Encoder, cache: FeatureCache | None, progress: Progress | None
-) -> Table:
+def encoded(
+    modality: str, dataset: DataSet, by: str | Encoder, cache: FeatureCache | None = None,
+    progress: Progress | None = None, texts: Sequence[str] | None = None,
+) -> Table:  # fmt: skip
+    """Pooled features of every sample's picture, or of its text: its part of that name, or `texts` (N), "" for none.
+
+    Raises FusionError for an encoder of the other kind.
+    """
     made = encoder(by) if isinstance(by, str) else by
     store = cache or FeatureCache()
     if modality == "image":
@@ -171,25 +176,32 @@ def _encoded(
             raise FusionError(
                 f"{made.name} encodes texts; name an image encoder for pictures, such as efficientnet-lite0."
             )
-        return _bundled(dataset, made) or _pictures(dataset, made, store, progress)
+        return _bundled(dataset, made, modality) or _pictures(dataset, made, store, progress)
     if not isinstance(made, TextEncoder):
         raise FusionError(f"{made.name} encodes pictures; name a text encoder for {modality}, such as use or minilm.")
-    parts = [sample.parts.get(modality) for sample in dataset.samples]
-    texts = [part.raw if isinstance(part, Text) else "" for part in parts]
+    if texts is None:
+        parts = [sample.parts.get(modality) for sample in dataset.samples]
+        texts = [part.raw if isinstance(part, Text) else "" for part in parts]
+    ours = _bundled(dataset, made, modality)
+    if ours is not None:
+        return ours
     values = _texts(made, texts, store, progress)
     return Table(values, np.array([bool(text.strip()) for text in texts]), made.name)
 
 
-def _bundled(dataset: DataSet, made: ImageEncoder) -> Table | None:
-    """Picture features that come with a bundled set, None without or when they are of other pictures or weights."""
-    path = ASSETS / "data" / dataset.key / "pictures.npz"
-    if dataset.spec != dataset.key or not path.is_file() or made_for(path) != picture_digest(dataset, made):
+BUNDLED = {"image": "pictures.npz", "text": "texts.npz"}  # beside a bundled set: features that nobody waits for
+
+
+def _bundled(dataset: DataSet, made: Encoder, modality: str) -> Table | None:
+    """Features that come with a bundled set, None without or when they are of another content or other weights."""
+    path = ASSETS / "data" / dataset.key / BUNDLED.get(modality, "")
+    if dataset.spec != dataset.key or not path.is_file() or made_for(path) != made_by(dataset, made):
         return None
-    return replace(read(path, [sample.id for sample in dataset.samples])["image"], source=made.name)
+    return replace(read(path, [sample.id for sample in dataset.samples])[modality], source=made.name)
 
 
-def picture_digest(dataset: DataSet, made: ImageEncoder) -> str:
-    """What a bundled file of picture features is of: the data set's content, the weights and the preprocessing."""
+def made_by(dataset: DataSet, made: Encoder) -> str:
+    """What a bundled file of features is of: the data set's content, the weights and the preprocessing."""
     return digest(dataset.digest, made.name, made.digest, made.preprocessing)
 
 
