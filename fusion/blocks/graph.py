@@ -64,13 +64,43 @@ def adjacency(graph: Graph, count: int) -> Adjacency:
     return made[count]
 
 
-def _adjacency(edges: Tensor, count: int) -> Adjacency:
-    """edges (2, E) int -> sorted. Source of the counts: released code of EVA and MCLEA, which weigh repeated pairs."""
+_DIRECTED: WeakKeyDictionary[Graph, dict[int, Adjacency]] = WeakKeyDictionary()
+
+
+def directed(graph: Graph, count: int) -> Adjacency:
+    """Who is told by whom, made once a graph: each tail by its heads, no self-loops, equal edges kept; norm is 1.
+
+    Raises FusionError when an edge names an entity that isn't there.
+    """
+    made = _DIRECTED.setdefault(graph, {})
+    if count not in made:
+        _check(graph.edges, count)
+        sender, receiver = graph.edges
+        order = torch.argsort(receiver, stable=True)
+        rows, columns = receiver[order], sender[order]
+        back = torch.argsort(columns, stable=True)
+        made[count] = Adjacency(
+            rows,
+            columns,
+            _starts(rows, count),
+            back,
+            _starts(columns, count),
+            torch.ones(len(rows), device=rows.device),
+        )
+    return made[count]
+
+
+def _check(edges: Tensor, count: int) -> None:
     if edges.numel() and not 0 <= int(edges.min()) <= int(edges.max()) < count:
         raise FusionError(
             f"The graph has edges between entities {int(edges.min())} to {int(edges.max())}, but only the numbers 0 to "
             f"{count - 1} exist; give the features of every entity."
         )
+
+
+def _adjacency(edges: Tensor, count: int) -> Adjacency:
+    """edges (2, E) int -> sorted. Source of the counts: released code of EVA and MCLEA, which weigh repeated pairs."""
+    _check(edges, count)
     own = torch.arange(count, device=edges.device)
     apart = edges[:, edges[0] != edges[1]]
     receiver = torch.cat((apart[0], apart[1], own))

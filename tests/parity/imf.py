@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import elu
 
+from fusion.blocks.graph import directed
 from fusion.losses import agreement
 from fusion.metrics.ranking import filtered_ranks
 from fusion.models.imf import BRANCHES, IMF, MODALITIES
 from fusion.models.imf_inputs import pooled
+from fusion.models.imf_structure import StructureEncoder
 from fusion.models.official import imf as names
-from fusion.types import Batch
+from fusion.types import Batch, Graph
 
 SHORT = {"structure": "s", "image": "i", "text": "d", "fused": "mm"}
 
@@ -105,16 +109,34 @@ def evaluation(model: IMF, batch: Batch, config: dict, inputs: dict[str, Tensor]
     return {"eval/metrics": metrics} | {f"eval/rank_{name}": rank for name, rank in found.items()}
 
 
-def gradients(model: Any) -> dict[str, Tensor]:
+def gradients(model: Any, named: Callable[[str], str] = names.official_name) -> dict[str, Tensor]:
     """Of every parameter by its official name, whole and as a norm."""
     found = {}
     for own, parameter in model.named_parameters():
         if parameter.grad is not None:
-            found[f"grad/{names.official_name(own)}"] = parameter.grad
-            found[f"grad_norm/{names.official_name(own)}"] = parameter.grad.norm()
+            found[f"grad/{named(own)}"] = parameter.grad
+            found[f"grad_norm/{named(own)}"] = parameter.grad.norm()
     return found
 
 
 def structure(config: dict, weights: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The graph encoder: every output of its case."""
-    raise NotImplementedError
+    encoder = StructureEncoder(names.structure_config(
+        weights, dropout=0.0, slope=config["alpha"], margin=config["margin"], negatives=config["neg_num"]
+    ))  # fmt: skip
+    assert encoder.config.heads == config["n_heads"]
+    state = {own: weights[names.structure_name(own)] for own in encoder.state_dict()}
+    assert set(weights) - {names.structure_name(own) for own in state} == set(names.OVERWRITTEN)
+    encoder.load_state_dict(state)
+    tail, head = inputs["edges"]
+    graph = Graph(torch.stack((head, tail)), torch.zeros_like(head))
+    made = encoder(graph)
+    true = len(inputs["triples"]) // (1 + config["neg_num"])
+    loss = encoder.loss(made, inputs["triples"][:true], inputs["triples"][true:])
+    loss.backward()
+    near, result = directed(graph, config["entities"]), {"entity_out": made[0], "relation_out": made[1], "loss": loss}
+    with torch.no_grad():
+        heads = [elu(one(encoder.entities, near)) for one in encoder.heads]
+        result |= {f"head_{i}": one for i, one in enumerate(heads)}
+        result["out_layer"] = encoder.output(torch.cat(heads, 1), near)
+    return result | gradients(encoder, names.structure_name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from fusion.models.imf import Config
+from fusion.models.imf_structure import StructureConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,14 @@ def settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def config(weights: Mapping[str, Tensor], **overrides: object) -> Config:
+def config(weights: Mapping[str, Tensor], **overrides: Any) -> Config:
     """The settings of a released IMF by its tensors."""
     return Config.released(**(settings(weights) | overrides))
+
+
+def structure_config(weights: Mapping[str, Tensor], **overrides: Any) -> StructureConfig:
+    """The settings of a released graph encoder by its tensors; slope, dropout and the loss aren't among them."""
+    entities, width = weights["entity_embeddings"].shape
+    heads = {match[1] for key in weights if (match := re.match(r"spgat\.attention_(\d+)\.W$", key))}
+    sizes = {"entities": entities, "relations": len(weights["relation_embeddings"]), "width": width}
+    return StructureConfig(**(sizes | {"heads": max(1, len(heads))} | overrides))
