@@ -115,17 +115,17 @@ def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
     assert dataset.triples is not None, "ranks are of triples"
     rows = dataset.triples.rows(split)
     found = {"clean": dataset.triples.clean[rows]}
-    names = [_words(sample.parts.get("name")) for sample in dataset.samples]
+    names = [words_of(sample.parts.get("name")) for sample in dataset.samples]
     if any(names):
         ends = dataset.triples.triples[rows][:, [0, 2]].tolist()
-        found["own words"] = np.array([not _within(names[head], names[tail]) for head, tail in ends], dtype=bool)
+        found["own words"] = np.array([not within(names[head], names[tail]) for head, tail in ends], dtype=bool)
     return found
 
 
-def _words(part: object) -> str:
+def words_of(part: object) -> str:
     """A name as words between blanks, "" without one.
 
-    >>> _words(Text("Red-apple"))
+    >>> words_of(Text("Red-apple"))
     ' red apple '
     """
     if not isinstance(part, Text):
@@ -134,7 +134,8 @@ def _words(part: object) -> str:
     return f" {' '.join(words)} " if words else ""
 
 
-def _within(one: str, other: str) -> bool:
+def within(one: str, other: str) -> bool:
+    """Whether one of two names, as `words_of` gives them, stands in the other one."""
     return bool(one and other) and (one in other or other in one)
 
 
