@@ -27,6 +27,7 @@ from fusion.data.graph_features import graph_features
 from fusion.files import home
 from fusion.models import MODELS
 from fusion.models.entities import MODALITIES
+from fusion.settings import known_names, parsed
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def train(
     Raises FusionError for data, settings or features that don't fit, before anything is trained.
     """
     settings = dict(settings or {})
-    _checked_names(key, settings)
+    # "width" sets those of MCLEA at once
+    known_names(settings, MODELS[key].Config, AlignmentRecipe, more=("width",), less=("entities", "rates", "flatten"))
     task = _task(data, settings, files, say)
     config, recipe = _configured(key, task, settings)
     recipe = replace(recipe, **{k: v for k, v in (wanted or {}).items() if v is not None}, seed=seed)
@@ -144,7 +146,7 @@ def checked(dataset: DataSet) -> None:
 def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[EntityConfig, AlignmentRecipe]:
     """The model's settings and the recipe: our defaults for these features, then what was asked for."""
     kind, modalities = MODELS[key].Config, tuple(settings["modalities"].split(","))
-    widths, width = task.features.widths, _parsed("width", settings.get("width", str(WIDTH)), int)
+    widths, width = task.features.widths, parsed("width", settings.get("width", str(WIDTH)), int)
     inputs = tuple(width if m == GRAPH else widths[m] for m in modalities)
     values: dict[str, Any] = {
         "entities": len(task.dataset), "input_widths": inputs, "hidden_widths": (width,), "missing": "masked",
@@ -159,31 +161,8 @@ def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[Enti
     told = typing.get_type_hints(kind) | typing.get_type_hints(AlignmentRecipe)
     for name, text in settings.items():
         if name in told:
-            (values if name in fields else recipe)[name] = _parsed(name, text, told[name])
+            (values if name in fields else recipe)[name] = parsed(name, text, told[name])
     return kind(**values), replace(AlignmentRecipe(), **recipe)
-
-
-def _checked_names(key: str, settings: Mapping[str, str]) -> None:
-    """Raises FusionError for a setting that neither the model nor the recipe has."""
-    told = set(typing.get_type_hints(MODELS[key].Config)) | set(typing.get_type_hints(AlignmentRecipe))
-    known = sorted((told | {"width"}) - {"entities", "rates", "flatten"})  # "width" sets those of MCLEA at once
-    wrong = [name for name in settings if name not in known]
-    if wrong:
-        raise FusionError(f'There is no setting "{wrong[0]}"; there are {", ".join(known)}.')
-
-
-def _parsed(name: str, text: str, kind: Any) -> Any:
-    """A setting as its type: a number, a word, or several apart by commas. Raises FusionError."""
-    arguments = typing.get_args(kind)
-    try:
-        if typing.get_origin(kind) is tuple:
-            return tuple(arguments[0](part.strip()) for part in text.split(",") if part.strip())
-        if kind is bool:
-            return text.lower() in ("1", "true", "yes")
-        return kind(text) if kind in (int, float) else text
-    except ValueError:
-        what = " and commas" if typing.get_origin(kind) is tuple else ""
-        raise FusionError(f'The setting {name} takes numbers{what}, not "{text}".') from None
 
 
 def _one(

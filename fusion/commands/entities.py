@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 def train_entities(options: argparse.Namespace) -> int:
     """Train a system that aligns the entities of two graphs."""
     from fusion.alignment import runs
+    from fusion.settings import pairs
 
     if options.mismatch or options.fine_tune:
         raise FusionError(f"--mismatch and --fine-tune are for pairs of text and image, not for {options.model}.")
-    wrong = [pair for pair in options.set if "=" not in pair]
-    if wrong:
-        raise FusionError(f'"--set {wrong[0]}" should be FIELD=VALUE, such as iterative=100.')
     made = runs.train(
         options.model, options.data or "emoji", name=options.name, seed=options.seed, seeds=options.seeds,
         resume=options.resume, say=say, files=[Path(path).expanduser() for path in options.features],
-        settings=dict(pair.split("=", 1) for pair in options.set),
+        settings=pairs(options.set),
         wanted={name: getattr(options, name) for name in ("epochs", "minutes", "rate", "batch")},
     )  # fmt: skip
     if options.json:

@@ -102,6 +102,7 @@ def train(options: argparse.Namespace) -> int:
     """Train a system on a data set and save a checkpoint with its held-out figures."""
     from fusion import experiment
     from fusion.models import MODELS
+    from fusion.settings import pairs
     from fusion.types import Task
 
     if options.model in MODELS and MODELS[options.model].task is Task.ALIGNMENT:
@@ -112,7 +113,7 @@ def train(options: argparse.Namespace) -> int:
         options.model, options.data or "gloss", name=options.name, seed=options.seed, epochs=options.epochs,
         minutes=options.minutes,
         rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=say,
-        settings=dict(pair.split("=", 1) for pair in options.set), fine_tune=options.fine_tune,
+        settings=pairs(options.set), fine_tune=options.fine_tune,
     )  # fmt: skip
     if options.json:
         show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
