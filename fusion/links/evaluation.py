@@ -8,7 +8,7 @@ queries of one together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -32,10 +32,23 @@ WHOLE = "decision"
 POPULAR = ((0, 2, "0-2"), (3, 10, "3-10"), (11, 30, "11-30"), (31, 2**31, "31-"))  # training triples of the answer
 
 
-def ranked(linker: Linker, asked: np.ndarray, known: Known) -> np.ndarray:
+class Ranker(Protocol):
+    """What can be ranked: a `Linker`, or a model that is trained."""
+
+    columns: tuple[str, ...]
+
+    def ranker(self) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, C, N), with what no query changes made once."""
+
+
+def ranked(
+    linker: Ranker, asked: np.ndarray, known: Known,
+    look: Callable[[np.ndarray, Tensor, Tensor, Tensor, Tensor], None] | None = None,
+) -> np.ndarray:  # fmt: skip
     """Filtered ranks of the true tails by each column of a linker's scores. asked (Q, 3) -> (Q, C) float64, from 1
 
-    Queries are asked in the order of their relations, so that what a relation needs is made seldom.
+    Queries are asked in the order of their relations, so that what a relation needs is made seldom. look: sees each
+    chunk, too: rows (B,) of asked, scores (B, C, N), true tails (B,), and all known answers as row in 0..B-1 and tail.
     """
     order = np.lexsort((asked[:, 0], asked[:, 1]))
     found = np.empty((len(asked), len(linker.columns)))
@@ -46,6 +59,8 @@ def ranked(linker: Linker, asked: np.ndarray, known: Known) -> np.ndarray:
             truth = torch.from_numpy(asked[rows, 2].astype(np.int64)).to(scores.device)
             for column in range(scores.shape[1]):
                 found[rows, column] = filtered_ranks(scores[:, column], truth, row, tail).cpu().numpy()
+            if look is not None:
+                look(rows, scores, truth, row, tail)
     return found
 
 
