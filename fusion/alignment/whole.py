@@ -7,7 +7,6 @@ in half precision in the user's folder alone: where they are wanted elsewhere, t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,14 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from fusion import shelf
 from fusion.alignment import scoring
 from fusion.alignment.inspection import Aligner, plain_name
 from fusion.data.graphs import SPLITS
-from fusion.files import atomic_folder, digest, home
 from fusion.metrics.intervals import Interval, spearman_interval
 from fusion.metrics.ranking import Ranking, rank_pairs, top_candidates
 from fusion.types import FusionError
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
 
-VERSION = 1
+KEPT_AS = "aligned 1"  # kind and version of what is kept
 FUSED = "fused"
 Progress = Callable[[int, int], None]
 
@@ -79,19 +76,14 @@ class AlignedSet:
 
 def stored(checkpoint: Checkpoint, dataset: DataSet) -> AlignedSet | None:
     """What was computed before for this checkpoint and data, None when it wasn't (or was for other content)."""
-    import pandas as pd  # slow to import
-
-    for folder in _places(checkpoint, dataset):
+    for folder, meta, frame in shelf.found(KEPT_AS, checkpoint, dataset):
         try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            if meta["key"] != _key(checkpoint, dataset):
-                continue
-            frame = pd.read_parquet(folder / "rows.parquet")
             faithful = {m: None if row is None else Interval(**row) for m, row in meta["faithful"].items()}
-        except (OSError, ValueError, KeyError, TypeError):  # none, or half removed by hand: it is made again
+            modalities = tuple(meta["modalities"])
+        except (KeyError, TypeError, AttributeError):  # changed by hand: it is made again
             continue
-        read = _reader(folder / "vectors.safetensors", checkpoint, dataset)
-        return AlignedSet(dataset.key, checkpoint.name, tuple(meta["modalities"]), frame, faithful, read)
+        read = _reader(folder, checkpoint, dataset)
+        return AlignedSet(dataset.key, checkpoint.name, modalities, frame, faithful, read)
     return None
 
 
@@ -116,8 +108,10 @@ def whole(aligner: Aligner, progress: Progress | None = None, *, bundled: bool =
         faithful,
         lambda: (joint, aligner.widths),
     )
-    places = _places(aligner.checkpoint, aligner.dataset)
-    _save(made, places[0] if bundled else places[1], _key(aligner.checkpoint, aligner.dataset), not bundled)
+    told = {m: None if found is None else found.__dict__ for m, found in faithful.items()}
+    meta = {"modalities": aligner.modalities, "faithful": told}
+    kept = {"joint": joint.half(), "widths": torch.tensor(aligner.widths)}
+    shelf.put(KEPT_AS, aligner.checkpoint, aligner.dataset, frame, meta, kept, bundled=bundled)
     return made
 
 
@@ -215,37 +209,14 @@ def _faithful(frame: pd.DataFrame, modality: str) -> Interval | None:
     return spearman_interval(weight, effect, groups=pair)
 
 
-def _key(checkpoint: Checkpoint, dataset: DataSet) -> str:
-    return digest(f"aligned {VERSION}", checkpoint.digest, dataset.digest)[:24]
-
-
-def _places(checkpoint: Checkpoint, dataset: DataSet) -> list[Path]:
-    return [checkpoint.folder / "observations" / dataset.key, home() / "observations" / _key(checkpoint, dataset)]
-
-
-def _save(made: AlignedSet, folder: Path, key: str, vectors: bool) -> None:
-    faithful = {m: None if found is None else found.__dict__ for m, found in made.faithful.items()}
-    meta = {"key": key, "data": made.data, "checkpoint": made.checkpoint, "modalities": made.modalities}
-    joint, widths = made._loaded
-    with atomic_folder(folder) as aside:
-        made.frame.to_parquet(aside / "rows.parquet", index=False, compression="zstd")
-        if vectors:
-            kept = {"joint": joint.half().cpu().contiguous(), "widths": torch.tensor(widths)}
-            save_file(kept, aside / "vectors.safetensors")
-        (aside / "meta.json").write_text(json.dumps({**meta, "faithful": faithful}) + "\n", encoding="utf-8")
-        for path in (aside, *aside.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _reader(path: Path, checkpoint: Checkpoint, dataset: DataSet) -> Callable[[], tuple[Tensor, tuple[int, ...]]]:
-    """Joint vectors from a file, or made again where it isn't there."""
+def _reader(folder: Path, checkpoint: Checkpoint, dataset: DataSet) -> Callable[[], tuple[Tensor, tuple[int, ...]]]:
+    """Joint vectors from a folder, or made again where they aren't there."""
 
     def read() -> tuple[Tensor, tuple[int, ...]]:
-        try:
-            kept = load_file(path)
+        kept = shelf.vectors(folder)
+        if kept is not None and {"joint", "widths"} <= kept.keys():
             return kept["joint"], tuple(kept["widths"].tolist())
-        except (OSError, SafetensorError, KeyError):
-            aligner = Aligner.open(checkpoint, dataset)
-            return aligner.tables["joint"], aligner.widths
+        aligner = Aligner.open(checkpoint, dataset)
+        return aligner.tables["joint"], aligner.widths
 
     return read
