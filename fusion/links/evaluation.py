@@ -39,6 +39,7 @@ class Ranker(Protocol):
 
     def ranker(self) -> Callable[[Tensor], Tensor]:
         """A function (B, 2) -> (B, C, N), with what no query changes made once."""
+        ...
 
 
 def ranked(

@@ -5,24 +5,28 @@ N entities, R relations, B queries (head, relation of 2R, perhaps a tail). A bat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from fusion.data.graph_features import GraphFeatures, Progress
+from fusion.data.link_features import NOTHING, link_features
 from fusion.links.evaluation import WHOLE
 from fusion.models.imf import BRANCHES
 from fusion.types import Batch, FusionError, Graph
 
 if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
     from fusion.data.dataset import DataSet
-    from fusion.data.graph_features import GraphFeatures
     from fusion.models.imf import IMF
 
 STRUCTURE = "structure"
 OUTER = ("image", "text")
+FILE = "file:"  # an encoder of this name is a feature file inside the checkpoint
 
 
 def everything(dataset: DataSet, features: GraphFeatures) -> Batch:
@@ -91,3 +95,29 @@ class Fusing:
 def encoders_of(features: GraphFeatures) -> dict[str, str]:
     """{m: what made its features} for a checkpoint: the name of an encoder, or of a file."""
     return {m: features.sources[m] for m in OUTER if m in features.features}
+
+
+def read_features(
+    checkpoint: Checkpoint, dataset: DataSet, *, files: Sequence[Path] = (), progress: Progress | None = None
+) -> GraphFeatures:
+    """The features that a checkpoint was trained on, of its data set.
+
+    Raises FusionError when the data set has other entities, relations or triples, or another width.
+    """
+    config: Mapping[str, Any] = checkpoint.config
+    if dataset.triples is None:
+        everything(dataset, GraphFeatures((), {}, {}, {}))  # says so
+    elif len(dataset) != config["entities"] or len(dataset.triples.relations) != config["relations"]:
+        raise FusionError(
+            f'"{dataset.name}" has {len(dataset)} entities and {len(dataset.triples.relations)} relations; '
+            f'"{checkpoint.name}" knows {config["entities"]} and {config["relations"]}: it was trained on '
+            f"{checkpoint.data}. Open that, or train a checkpoint on this one."
+        )
+    if checkpoint.origin.get("digest", dataset.digest) != dataset.digest:
+        raise FusionError(
+            f'"{dataset.name}" holds other triples, names or pictures than those that "{checkpoint.name}" was trained '
+            "on; open the files as they were, or train a checkpoint on these."
+        )
+    widths = {m: config[f"{m}_width"] for m in OUTER}
+    encoders = {m: name for m, name in checkpoint.encoders.items() if name != NOTHING and not name.startswith(FILE)}
+    return link_features(dataset, OUTER, files, progress, encoders=encoders, widths=widths)
