@@ -57,7 +57,7 @@ def reads(checkpoint: Checkpoint) -> DataKind:
     from fusion.types import Task
 
     kinds: dict[Task, DataKind] = {Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
-    found = [kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds]
+    found: list[DataKind] = [kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds]
     return found[0] if found else "pairs"
 
 

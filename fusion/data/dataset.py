@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fusion.data.graph_files import label
 from fusion.data.graphs import SPLITS, GraphSet
 from fusion.data.triples import TripleSet
 from fusion.files import digest
-from fusion.types import FusionError, Sample
+from fusion.types import FusionError, Sample, Text
 
 DataKind = Literal["pairs", "graph", "triples"]
 
@@ -54,6 +55,17 @@ class DataSet:
     def index(self) -> dict[str, int]:
         """Row of each id."""
         return {sample.id: row for row, sample in enumerate(self.samples)}
+
+    @cached_property
+    def called(self) -> dict[str, list[int]]:
+        """Rows by what a person may call a sample, without case: its name, emoji, address or the end of that."""
+        found: dict[str, list[int]] = {}
+        for row, sample in enumerate(self.samples):
+            name, address = sample.parts.get("name"), sample.note.get("address", "")
+            names = (name.raw if isinstance(name, Text) else "", sample.note.get("emoji", ""))
+            for one in {text.casefold() for text in (*names, address, address.strip("<>"), label(address)) if text}:
+                found.setdefault(one, []).append(row)
+        return found
 
     def get(self, id: str) -> Sample:
         """The sample of an id. Raises FusionError when there is none."""

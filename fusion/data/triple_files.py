@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusion.data import triple_names
+from fusion.data import triple_words
 from fusion.data.dataset import DataSet
 from fusion.data.graph_files import Folder, quoted
 from fusion.data.graphs import SEED, SPLITS, TRAIN, VALID
@@ -93,8 +93,8 @@ def read(path: Path, *, own: bool = False, seed: int = SEED) -> DataSet:
             found.notes.append(f"{why} triples were split here, by seed {seed}; those of two entities stay together.")
         else:
             triples, split = _own_validation(triples, split, seed, found.notes)
-        samples = triple_names.samples(folder, entities.row, entities.uris)
-    titles = triple_names.relations(folder, relations.uris)
+        samples = triple_words.samples(folder, entities.row, entities.uris)
+    titles = triple_words.relations(folder, relations.uris)
     graph = TripleSet(path.name, triples, split, titles, entities=len(samples))
     if not len(graph.part("train")) or not len(graph.part("test")):
         raise FusionError(f"{quoted(path.name)} leaves nothing to train on or nothing to test; give more triples.")
@@ -102,7 +102,7 @@ def read(path: Path, *, own: bool = False, seed: int = SEED) -> DataSet:
     return DataSet(
         user_key(path) + ("-own" if own else ""), f"Triples {path.name}{', own split' if own else ''}", samples,
         folder.problems(), "yours", path, digest(prefix, *folder.fingerprint(), f"{seed}"),
-        (*found.notes, *triple_names.notes(graph, samples)), f"{prefix}:{path}", triples=graph,
+        (*found.notes, *triple_words.notes(graph, samples)), f"{prefix}:{path}", triples=graph,
     )  # fmt: skip
 
 
