@@ -79,6 +79,7 @@ def test_the_prediction_has_the_shape_of_its_task(key: str) -> None:
     shapes = {
         Task.REGRESSION: (size,), Task.CLASSES: (size, classes), Task.TAGGING: (size, steps), Task.MATCHING: (size,),
         Task.ALIGNMENT: (size, getattr(model.config, "candidates", 0)),
+        Task.LINKS: (size, getattr(model.config, "candidates", 0)),
     }  # fmt: skip
     assert output.prediction.shape == shapes[model.task]
     assert output.fused.shape[0] == size
@@ -226,6 +227,7 @@ def test_every_parameter_is_saved_and_gets_a_gradient(key: str, released: bool) 
     batch = random_batch(key, model)
     sum(model.loss(model(batch), batch).values()).backward()
     saved = model.state_dict()
+    steepest = max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None)
     for name, parameter in model.named_parameters():
         assert name in saved
         assert parameter.grad is not None, f"no gradient reaches {name}"
@@ -234,7 +236,7 @@ def test_every_parameter_is_saved_and_gets_a_gradient(key: str, released: bool) 
         if name.endswith(TOYS[key].flat):
             assert largest < 1e-6, f"{name} is declared flat"
         else:
-            assert largest > 1e-7, f"the gradient of {name} is zero"
+            assert largest > 1e-7 * min(1.0, steepest), f"the gradient of {name} is zero"
 
 
 @every_model
@@ -293,11 +295,12 @@ def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: st
     model, losses = train(key, 60)
     assert losses[-1] < losses[0]
     batch = TOYS[key].planted(model.config, 60)
-    assert batch.target is not None
-    told = batch.target.shape[1]  # of more candidates the first counts
+    answer = batch.target if model.task is not Task.LINKS else batch.query[:, 2:]  # type: ignore[index]  # it asks
+    assert answer is not None
+    told = answer.shape[1]  # of more candidates the first counts
 
     def right(one: Batch) -> float:
-        return float((model(one, trace=False).prediction[:, :told] == batch.target).all(-1).float().mean())
+        return float((model(one, trace=False).prediction[:, :told] == answer).all(-1).float().mean())
 
     plain = right(batch)
     order = torch.roll(torch.arange(60), 7)
@@ -324,7 +327,8 @@ def test_a_checkpoint_gives_back_the_model_that_was_saved(key: str, tmp_path: Pa
     half = checkpoints.save(
         tmp_path / "half", model, encoders={}, data="", metrics={}, card="", origin={}, half=True,
     )  # fmt: skip
-    assert {value.dtype for value in load_file(half.folder / "weights.safetensors").values()} == {torch.float16}
+    kept = load_file(half.folder / "weights.safetensors").values()
+    assert {value.dtype for value in kept if value.is_floating_point()} == {torch.float16}
     rounded = build(key)
     rounded.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
     assert same(rounded(batch), checkpoints.load(half)(batch), tolerance=0)

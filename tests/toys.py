@@ -52,7 +52,7 @@ def exchange(batch: Batch, modality: str, order: Tensor) -> Batch:
         first = batch.query[:, 0]
         moved = torch.arange(len(batch.present))
         moved[first] = first[order]
-        if modality == "graph":
+        if modality not in batch.features:
             graph = Graph(moved[batch.graph.edges], batch.graph.relations, batch.graph.side)
             return replace(batch, graph=graph)
         return replace(batch, features={**batch.features, modality: batch.features[modality][moved]})
@@ -223,10 +223,45 @@ def entity_hidden(batch: Batch) -> Pairs:
 
 
 def entity_changed(batch: Batch, modality: str) -> Batch:
-    if modality == "graph":
+    if modality not in batch.features:
         assert batch.graph is not None
         return replace(batch, graph=_graph(batch, batch.graph.edges.roll(3, 1).roll(1, 0).sort(1).values))
     return noise(batch, modality, torch.ones_like(batch.present[:, 0]))
+
+
+LINKED = {"image": 7, "text": 13}
+
+
+def imf_config(**switches: Any) -> Any:
+    sizes = {
+        "entities": sum(SIDES), "relations": 4, "width": 12, "image_width": LINKED["image"],
+        "text_width": LINKED["text"], "fusion_dropout": 0.0, "dropout": 0.0, "map_dropout": 0.0, "output_dropout": 0.0,
+        "candidates": 5, "offsets": True, "contrastive_weight": 0.01,
+    }  # fmt: skip
+    return MODELS["imf"].Config(**(sizes | switches))
+
+
+def link_batch(config: Any, size: int) -> Batch:
+    """Random triples over random features; questions whose tail is known; some entities lack a modality."""
+    count, modalities = config.entities, ("structure", *LINKED)
+    heads, tails = torch.randperm(count)[: 2 * size].unflatten(0, (2, -1))
+    edges = torch.cat((torch.randint(0, count, (2, 300)), torch.stack((heads, tails))), 1)
+    query = torch.stack((heads, torch.randint(0, 2 * config.relations, (size,)), tails), 1)
+    return Batch(
+        features={m: torch.randn(count, width) for m, width in LINKED.items()}, pooled={}, mask={}, kept={},
+        present=torch.rand(count, 3) > 0.1, modalities=modalities, ids=tuple(f"query {i}" for i in range(size)),
+        target=torch.stack((torch.arange(size), tails), 1),
+        graph=Graph(edges, torch.randint(0, config.relations, (edges.shape[1],))), query=query,
+    )  # fmt: skip
+
+
+def link_planted(config: Any, size: int) -> Batch:
+    """The tail's picture is the opposite of the head's. All else is noise, and triples are drawn anew each time."""
+    batch = link_batch(config, size)
+    assert batch.query is not None
+    image = torch.nn.functional.normalize(torch.randn_like(batch.features["image"]), dim=1)
+    image[batch.query[:, 2]] = -image[batch.query[:, 0]]
+    return replace(batch, features={**batch.features, "image": image}, present=torch.ones_like(batch.present))
 
 
 ENTITIES = {
@@ -248,4 +283,5 @@ TOYS: dict[str, Toy] = {
     ),
     "mclea": Toy(mclea_config, entity_batch, entity_planted, answer="image", **ENTITIES),
     "meaformer": Toy(meaformer_config, entity_batch, entity_planted, answer="image", flat=(".key.bias",), **ENTITIES),
+    "imf": Toy(imf_config, link_batch, link_planted, answer="image", **{**ENTITIES, "lawful": {}}),
 }

@@ -27,6 +27,7 @@ share the dropout of eq. (2), not that of R, which is one draw a query for all b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -131,7 +132,7 @@ class IMF(FusionModel):
         self.context = nn.ModuleDict({k: RelationContext(config.width, *dropouts) for k in BRANCHES})
         self.decision = nn.Parameter(torch.zeros(len(BRANCHES))) if config.decision == "learned" else None
         # a query has few answers: each entity starts with the chance 1 / N
-        start = torch.full((len(BRANCHES),), -torch.tensor(config.entities - 1.0).log().item())
+        start = torch.full((len(BRANCHES),), -math.log(config.entities - 1))
         self.offsets = nn.Parameter(start) if config.offsets else None
 
     def start(self, batch: Batch, structure: Tensor | None = None) -> None:
