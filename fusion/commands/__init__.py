@@ -62,7 +62,7 @@ def _adopt(parser: argparse.ArgumentParser) -> None:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a system, see `models`")
-    parser.add_argument("--data", help="a bundled data set or a path (default gloss, or emoji for graphs)")
+    parser.add_argument("--data", help="a bundled data set or a path (default gloss, emoji or keywords)")
     parser.add_argument("--name", help="name of the new checkpoint (default: system-data-seed)")
     parser.add_argument("--seed", type=int, default=37)
     parser.add_argument("--epochs", type=int, help="at most (default: the recipe's)")

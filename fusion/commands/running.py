@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
-from fusion.commands.telling import aligns, checkpoint_for, progress, sample_of, say, show
+from fusion.commands.links import evaluate_links, train_links
+from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -107,8 +108,10 @@ def train(options: argparse.Namespace) -> int:
 
     if options.model in MODELS and MODELS[options.model].task is Task.ALIGNMENT:
         return train_entities(options)
+    if options.model in MODELS and MODELS[options.model].task is Task.LINKS:
+        return train_links(options)
     if options.features or options.seeds != 1:
-        raise FusionError("--features and --seeds are for systems that align entities: mclea and meaformer.")
+        raise FusionError("--features and --seeds are for systems over graphs: mclea, meaformer and imf.")
     made = experiment.train(
         options.model, options.data or "gloss", name=options.name, seed=options.seed, epochs=options.epochs,
         minutes=options.minutes,
@@ -134,6 +137,8 @@ def evaluate(options: argparse.Namespace) -> int:
             raise FusionError("--mismatch is for pairs of text and image; links between graphs have none.")
         result = runs.evaluate(checkpoint, options.data, options.split)
         result = result if options.json else evaluation.flat(result)
+    elif reads(checkpoint) == "triples":
+        result = evaluate_links(options, checkpoint)
     else:
         result = experiment.evaluate(checkpoint, options.data or "gloss", options.split, options.mismatch, options.seed)
     if options.json:

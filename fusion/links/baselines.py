@@ -98,7 +98,7 @@ BASELINES: dict[str, type[Baseline]] = {"distmult": DistMult, "transe": TransE}
 class Popularity:
     """How often an entity is the tail of the relation in training, then how often of any."""
 
-    columns = (WHOLE,)
+    columns: tuple[str, ...] = (WHOLE,)
 
     def __init__(self, queries: np.ndarray, entities: int, relations: int) -> None:
         """queries (2E, 3): the training triples in both directions"""

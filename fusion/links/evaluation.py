@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from fusion.data.dataset import DataSet
     from fusion.data.triples import Known, TripleSet
-    from fusion.links.training import Linker
 
 CELLS = 2**24  # scores at a time, 64 MB
 WHOLE = "decision"
@@ -90,7 +89,7 @@ def both(ranks: np.ndarray) -> dict[str, Any]:
     return told(ranks) | {"tail": told(ranks[:half]), "head": told(ranks[half:])}
 
 
-def ranks_of(linker: Linker, triples: TripleSet, split: str) -> np.ndarray:
+def ranks_of(linker: Ranker, triples: TripleSet, split: str) -> np.ndarray:
     """(2 E', C), tails first. Raises FusionError when the split has no triples."""
     asked = triples.queries(split)
     if not len(asked):

@@ -58,7 +58,7 @@ def asking(batch: Batch, query: Tensor, target: Tensor | None = None) -> Batch:
 class Fusing:
     """IMF over one data set as a `Linker`: its four branches, and what it decides of them."""
 
-    columns = (*BRANCHES, WHOLE)
+    columns: tuple[str, ...] = (*BRANCHES, WHOLE)
 
     def __init__(self, model: IMF, batch: Batch) -> None:
         self.model, self.batch = model, batch
@@ -118,6 +118,18 @@ def read_features(
             f'"{dataset.name}" holds other triples, names or pictures than those that "{checkpoint.name}" was trained '
             "on; open the files as they were, or train a checkpoint on these."
         )
-    widths = {m: config[f"{m}_width"] for m in OUTER}
+    read = tuple(m for m in OUTER if checkpoint.encoders.get(m) != NOTHING)
+    widths = {m: config[f"{m}_width"] for m in read}
     encoders = {m: name for m, name in checkpoint.encoders.items() if name != NOTHING and not name.startswith(FILE)}
-    return link_features(dataset, OUTER, files, progress, encoders=encoders, widths=widths)
+    return without(link_features(dataset, read, files, progress, encoders=encoders, widths=widths), len(dataset))
+
+
+def without(features: GraphFeatures, entities: int) -> GraphFeatures:
+    """The same with a modality that it lacks as one that no entity has, in the order of OUTER."""
+    tables, known, sources = ({}, {}, {})
+    for m in OUTER:
+        there = m in features.features
+        tables[m] = features.features[m] if there else torch.zeros(entities, 1)
+        known[m] = features.known[m] if there else torch.zeros(entities, dtype=torch.bool)
+        sources[m] = features.sources[m] if there else NOTHING
+    return replace(features, features=tables, known=known, sources=sources)

@@ -37,15 +37,19 @@ class Linker(Protocol):
     @property
     def module(self) -> torch.nn.Module:
         """What is trained and kept."""
+        ...
 
     def to(self, device: torch.device) -> Any:
         """Move everything to a device."""
+        ...
 
     def terms(self, query: Tensor, row: Tensor, tail: Tensor, step: int) -> dict[str, Tensor]:
         """The loss of a batch by term. query (B, 2); row, tail (K,): which entities are true of which query"""
+        ...
 
     def ranker(self) -> Callable[[Tensor], Tensor]:
         """A function (B, 2) -> (B, C, N), with what no query changes made once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class LinkRecipe(Recipe):
     decay: float = 0.0
     patience: int = 5  # checks without a better validation score before stopping
     check: int = 3  # epochs between two checks on the valid triples
+    structure_epochs: int = 200  # of the graph encoder, before; 0: its rows start at random
+    structure_rate: float = 5e-4
+    baselines: tuple[str, ...] = ("distmult", "transe")  # trained beside, to compare with; popularity always is
+    baseline_width: int = 256
+    baseline_rate: float = 1e-2
 
 
 def fit(
