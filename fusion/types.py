@@ -79,6 +79,12 @@ class Sample:
         part = self.parts.get("image")
         return part if isinstance(part, Image) else None
 
+    def called(self) -> str:
+        """What a reader calls an entity: its name, with its emoji where it is one, else its id."""
+        part = self.parts.get("name")
+        name = part.raw if isinstance(part, Text) and part.raw else self.id
+        return f"{self.note['emoji']} {name}" if self.note.get("emoji") else name
+
 
 @dataclass(frozen=True)
 class Steps:

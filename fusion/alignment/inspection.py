@@ -322,9 +322,8 @@ class Aligner:
 
 
 def plain_name(sample: Sample) -> str:
-    """What a reader calls an entity: its name, with its emoji where it is one, else its id."""
-    name = getattr(sample.parts.get("name"), "raw", "") or sample.id
-    return f"{sample.note['emoji']} {name}" if sample.note.get("emoji") else name
+    """What a reader calls an entity."""
+    return sample.called()
 
 
 def _places(rows: Tensor) -> dict[int, int]:
