@@ -16,6 +16,7 @@ from fusion.types import FusionError
 ORDERS = ("hrt", "htr", "rht")
 CALLED = {"h": "head", "r": "relation", "t": "tail"}
 APART = 0.2  # by how much another order has to fit better before it is taken
+FEW = 20  # held-out triples that say nothing yet of which way round they are
 LEAST = 0.5  # of the values, that have to fit for a file to be read at all
 
 
@@ -63,7 +64,7 @@ def by_values(rows: Sequence[Sequence[str]], usual: str) -> str:
 
 def turned(train: np.ndarray, held: np.ndarray, entities: int) -> bool:
     """Whether the heads of held-out triples (E', 3) look like the tails of train (E, 3), relation by relation."""
-    if not len(train) or not len(held):
+    if not len(train) or len(held) < FEW:
         return False
     code = lambda triples, column: triples[:, 1].astype(np.int64) * entities + triples[:, column]  # noqa: E731
     heads, tails = code(train, 0), code(train, 2)

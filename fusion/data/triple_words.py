@@ -19,19 +19,17 @@ _NUMBERED = re.compile(r"[A-Za-z]?\d+")  # Q42, P31, 00590383: an id that no tex
 def samples(folder: Folder, rows: Mapping[str, int], uris: Sequence[str]) -> tuple[Sample, ...]:
     """One sample an entity, with its name and its description where the folder has them. rows: {id: row}"""
     names = _texts(folder, "entity2text.txt", "ent_name.txt")
-    described = _texts(folder, "entity2textlong.txt", "ent_dscp.txt")
+    described, glossed = _texts(folder, "entity2textlong.txt"), _texts(folder, "ent_dscp.txt")
     found = []
     for id, row in rows.items():
         assert row == len(found)
         uri = uris[row]
         name = names.get(uri) or names.get(id) or _from_address(uri)
-        said = described.get(uri) or described.get(id) or described.get(uri[1:]) or ""  # wn9: n00590383 and 00590383
-        first = name.split(",")[0].strip()
-        if first and said.lower().startswith(f"{first.lower()}, "):
-            said = said[len(first) + 2 :]  # "stool, solid excretory product ...": the name is said once
+        gloss = glossed.get(id) or glossed.get(id[1:]) or ""  # wn9 calls n00590383 by its digits there
+        said = described.get(uri) or described.get(id) or _definition(gloss, name)
         if names and not name:
             folder.missing("name", f"the entity {quoted(uri)} has no name")
-        if described and not said:
+        if (described or glossed) and not said:
             folder.missing("description", f"the entity {quoted(uri)} has no description, or an empty one")
         parts: dict[str, Part] = {"name": Text(name)} if name else {}
         parts |= {"description": Text(said)} if said else {}
@@ -96,6 +94,17 @@ def _texts(folder: Folder, *names: str) -> dict[str, str]:
     if path is None:
         return {}
     return {found[0].strip(): writable(" ".join(found[1:]).strip()) for _, found in folder.lines(path)}
+
+
+def _definition(text: str, name: str) -> str:
+    """A definition of WordNet's, without the name that its file puts before it: an entity's name is said once.
+
+    >>> _definition("stool, a seat without a back", "stool, footstool")
+    'a seat without a back'
+    """
+    before, comma, after = text.partition(",")
+    names = {one.strip().lower() for one in name.split(",")}
+    return after.strip() if comma and before.strip().lower() in names else text
 
 
 def _from_address(uri: str) -> str:
