@@ -49,10 +49,10 @@ def _observe(parser: argparse.ArgumentParser) -> None:
 
 def _adopt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="folder with pytorch_model.bin, pytorch_encoder.bin and model_config.json; or "
-                        "one file, a state dict of MCLEA or MEAformer")  # fmt: skip
+                        "one file, a state dict of MCLEA, MEAformer or IMF")  # fmt: skip
     parser.add_argument("--out", help="folder of the new checkpoint (default: beside your others)")
     parser.add_argument("--vocab", help="vocab.txt of its text encoder, where the folder has none")
-    parser.add_argument("--data", help="graphs whose entities a state dict knows, such as dbp15k:FOLDER")
+    parser.add_argument("--data", help="whose entities a state dict knows: dbp15k:FOLDER, triples:FOLDER")
     parser.add_argument("--modalities", help="of a state dict: which were read, apart by commas")
     parser.add_argument("--heads", type=int, default=1, help="of MEAformer's transformer, which no file says")
     parser.add_argument("--features", action="append", default=[], metavar="FILE", help="feature file of its data")

@@ -91,15 +91,17 @@ def observe_entities(options: argparse.Namespace, checkpoint: Checkpoint) -> int
 
 
 def adopt_entities(options: argparse.Namespace, source: Path, destination: Path) -> Checkpoint:
-    """A state dict of MCLEA or MEAformer, with the data set whose entities it knows."""
+    """A state dict of MCLEA, MEAformer or IMF, with the data set whose entities it knows."""
     from fusion.alignment import official
     from fusion.data import open_data
+    from fusion.links import official as links
 
     if not source.is_file():
         raise FusionError(f'There is no file "{source.name}"; name the state dict, a .pkl, .pt or .pth file.')
     if not options.data:
         raise FusionError(
-            f'"{source.name}" is one file, as of MCLEA or MEAformer; name its data, too: --data dbp15k:FOLDER.'
+            f'"{source.name}" is one file, as of MCLEA, MEAformer or IMF; name its data, too: --data '
+            "dbp15k:FOLDER or triples:FOLDER."
         )
     told = [name.strip() for name in (options.modalities or "").split(",") if name.strip()]
     paths = [Path(name).expanduser() for name in (*options.features, *([options.weights] if options.weights else []))]
@@ -107,6 +109,9 @@ def adopt_entities(options: argparse.Namespace, source: Path, destination: Path)
     if absent:
         raise FusionError(f'There is no file "{absent[0]}"; check its path.')
     weights = paths.pop() if options.weights else None
+    dataset = open_data(options.data)
+    if dataset.triples is not None:
+        return links.adopt(source, destination, dataset)
     return official.adopt(
-        source, destination, open_data(options.data), modalities=told, heads=options.heads, files=paths, weights=weights
+        source, destination, dataset, modalities=told, heads=options.heads, files=paths, weights=weights
     )
