@@ -1,7 +1,8 @@
 """What a person waits for, in a real headless Chromium (drawing in software) on the same machine as the server.
 
 Cold: from the start of the server's process to the heading of Home on screen, in a browser that never saw the app.
-Warm: from opening an address that this browser has opened before, in a new tab, to its heading. Drop: from the file's
+Warm: from a click in the sidebar to the other page's heading; and from opening an address that this browser has opened
+before, in a new tab, to its heading, beside the same for a Streamlit script of one line. Drop: from the file's
 arrival in the page to the last change of any picture on the Inspect page, with a sentence there already and each file
 new to the server.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from benchmarks.measuring import REPEATS, Row, at_most, spread
 from benchmarks.throughput import make
 from fusion import checkpoints
+from fusion.words import catalogue
 from tests.browser.chromium import browser, settled
 from tests.browser.server import ROOT, Server, serve
 
@@ -51,6 +54,7 @@ def measure(checkpoint: str) -> list[Row]:
     with browser() as chrome:
         rows = [cold(chrome)]
         with serve() as server:
+            rows += turned(chrome, server, name)
             rows += warm(chrome, server, name)
             rows += dropped(chrome, server, name)
     return rows
@@ -71,27 +75,72 @@ def cold(chrome: Browser) -> Row:
     return at_most("heading on screen after a cold start", middle, "s", 5, n=COLD, spread=spread(seconds, 2))
 
 
+def turned(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
+    """Every page from Home and back, by the links of the sidebar, after one round."""
+    titles = {path.stem: catalogue("en")[f"{path.stem}.title"] for path in sorted((ROOT / "pages").glob("*.py"))}
+    titles = {"": catalogue("en")["home.title"], **titles}
+    page = chrome.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{server.url}/?ckpt={checkpoint}&lang=en")
+    settled(page, 240)
+    links = page.locator('[data-testid="stSidebar"] a[data-testid="stPageLink-NavLink"]')
+    at = {urlsplit(links.nth(i).get_attribute("href") or "").path.strip("/"): i for i in range(links.count())}
+    seconds: dict[str, list[float]] = {name: [] for name in titles}
+    for turn in range(WARM + 1):
+        for name in [one for other in titles if other for one in (other, "")]:
+            started = time.perf_counter()
+            links.nth(at[name]).click()
+            page.locator("h1", has_text=titles[name]).first.wait_for(timeout=120_000)
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
+            settled(page, 240)
+    page.close()
+    return [
+        at_most(
+            f"heading of {name or 'home'}, from the sidebar", sorted(taken)[len(taken) // 2], "s", 0.6, n=len(taken),
+            spread=spread(taken, 2),
+        )
+        for name, taken in seconds.items()
+    ]  # fmt: skip
+
+
 def warm(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
     """Every page by its address, in a new tab of one browser profile each time, after one visit."""
     rows = []
+    with tempfile.TemporaryDirectory(prefix="fusion-bench-bare-") as folder:
+        script = Path(folder) / "bare.py"
+        script.write_text('import streamlit as st\n\nst.title("One line")\n', encoding="utf-8")
+        with serve(app=script) as bare:
+            profile = chrome.new_context(viewport={"width": 1280, "height": 900})
+            taken = _opened(profile, bare.url)
+            rows.append(Row("heading of a Streamlit script of one line", _middle(taken), "s", n=WARM))
+            profile.close()
     profile = chrome.new_context(viewport={"width": 1280, "height": 900})
     pages = ["", *sorted(path.stem for path in (ROOT / "pages").glob("*.py"))]
     query = {"inspect": "&story=turkey"}
     for name in pages:
-        url, seconds = f"{server.url}/{name}?ckpt={checkpoint}{query.get(name, '')}", []
-        for turn in range(WARM + 1):
-            page = profile.new_page()
-            started = time.perf_counter()
-            page.goto(url, wait_until="commit")
-            page.locator("h1").first.wait_for(timeout=120_000)
-            if turn:
-                seconds.append(time.perf_counter() - started)
-            settled(page, 240)
-            page.close()
-        middle = sorted(seconds)[len(seconds) // 2]
-        rows.append(at_most(f"heading of {name or 'home'}, warm", middle, "s", 0.6, n=WARM, spread=spread(seconds, 2)))
+        taken = _opened(profile, f"{server.url}/{name}?ckpt={checkpoint}{query.get(name, '')}")
+        words = f"heading of {name or 'home'}, by its address"
+        rows.append(at_most(words, _middle(taken), "s", 0.6, n=WARM, spread=spread(taken, 2)))
     profile.close()
     return rows
+
+
+def _opened(profile: BrowserContext, url: str) -> list[float]:
+    """Seconds to the heading in a new tab, the first time left out."""
+    seconds = []
+    for _ in range(WARM + 1):
+        page = profile.new_page()
+        started = time.perf_counter()
+        page.goto(url, wait_until="commit")
+        page.locator("h1").first.wait_for(timeout=120_000)
+        seconds.append(time.perf_counter() - started)
+        settled(page, 240)
+        page.close()
+    return seconds[1:]
+
+
+def _middle(seconds: list[float]) -> float:
+    return sorted(seconds)[len(seconds) // 2]
 
 
 def dropped(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:

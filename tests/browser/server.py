@@ -40,13 +40,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(seconds: float = 120, **environment: str) -> Iterator[Server]:
-    """A fresh server, ended with all its children when the block ends.
+def serve(seconds: float = 120, app: Path = ROOT / "app.py", **environment: str) -> Iterator[Server]:
+    """A fresh server of the app, or of another script, ended with all its children when the block ends.
 
     Raises AssertionError with its log when it is not healthy in time.
     """
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+    command = [sys.executable, "-m", "streamlit", "run", str(app)]
     command += ["--server.port", str(port), "--server.headless", "true"]
     with tempfile.TemporaryDirectory(prefix="fusion-server-") as folder:
         log = Path(folder) / "server.log"
