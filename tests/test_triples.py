@@ -172,6 +172,7 @@ def test_every_form_of_folder_gives_the_same_triples(tmp_path: Path, form: str, 
     graph = data.triples
     assert data.kind == "triples"
     assert data.problems == ()
+    assert not [note for note in data.notes if "columns" in note]  # the order is the usual one of each form
     assert [sample.parts["name"].raw for sample in data.samples] == [name.replace("_", " ") for name in NAMES]
     assert graph.relations == ("likes", "fears")
     for name, rows in zip(SPLITS, (TRAIN, VALID, TEST), strict=True):
