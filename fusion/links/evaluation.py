@@ -51,17 +51,39 @@ def ranked(
     chunk, too: rows (B,) of asked, scores (B, C, N), true tails (B,), and all known answers as row in 0..B-1 and tail.
     """
     order = np.lexsort((asked[:, 0], asked[:, 1]))
-    found = np.empty((len(asked), len(linker.columns)))
+    fresh = np.ones(len(order), dtype=bool)  # a query with several true tails to rank is asked once
+    fresh[1:] = (np.diff(asked[order][:, :2], axis=0) != 0).any(1)
+    again, owner = order[~fresh], (np.cumsum(fresh) - 1)[~fresh]
+    found, done = np.empty((len(asked), len(linker.columns))), 0
     with torch.inference_mode():
-        scores_of = linker.ranker()
-        for rows, scores in _chunks(scores_of, asked, order):
-            row, tail = (torch.from_numpy(one).to(scores.device) for one in known.tails(asked[rows]))
-            truth = torch.from_numpy(asked[rows, 2].astype(np.int64)).to(scores.device)
-            for column in range(scores.shape[1]):
-                found[rows, column] = filtered_ranks(scores[:, column], truth, row, tail).cpu().numpy()
-            if look is not None:
-                look(rows, scores, truth, row, tail)
+        for rows, scores in _chunks(linker.ranker(), asked, order[fresh]):
+            _rank(found, asked, rows, scores, known, look)
+            first, last = np.searchsorted(owner, (done, done + len(rows)))
+            for start in range(first, last, len(rows)):
+                part = slice(start, min(start + len(rows), last))
+                _rank(
+                    found,
+                    asked,
+                    again[part],
+                    scores[torch.from_numpy(owner[part] - done).to(scores.device)],
+                    known,
+                    look,
+                )
+            done += len(rows)
     return found
+
+
+def _rank(
+    found: np.ndarray, asked: np.ndarray, rows: np.ndarray, scores: Tensor, known: Known,
+    look: Callable[[np.ndarray, Tensor, Tensor, Tensor, Tensor], None] | None,
+) -> None:  # fmt: skip
+    """Fill in the ranks of some rows of `asked` by their scores (B, C, N)."""
+    row, tail = (torch.from_numpy(one).to(scores.device) for one in known.tails(asked[rows]))
+    truth = torch.from_numpy(asked[rows, 2].astype(np.int64)).to(scores.device)
+    for column in range(scores.shape[1]):
+        found[rows, column] = filtered_ranks(scores[:, column], truth, row, tail).cpu().numpy()
+    if look is not None:
+        look(rows, scores, truth, row, tail)
 
 
 def _chunks(

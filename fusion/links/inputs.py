@@ -80,14 +80,21 @@ class Fusing:
         return self.model.loss(self.model(batch, trace=False), batch, step)
 
     def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided."""
+        """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided.
+
+        What it gave is written over when it is called again.
+        """
         ready = replace(self.batch, pooled=self.model.tables(self.batch))
         read = self.model.read(self.batch)
 
+        space = ready.present.new_empty(0, dtype=torch.float32)
+
         def scores(query: Tensor) -> Tensor:
-            logits = self.model.scores(ready, query.to(ready.present.device))
-            decided = self.model.decide(logits, read).logit(1e-12)
-            return torch.cat((logits, decided[:, None]), 1)
+            nonlocal space
+            most = len(query) * len(self.columns) * len(ready.present)
+            if len(space) < most:
+                space = space.new_empty(most)
+            return self.model.ranking(ready, query.to(ready.present.device), read, space)
 
         return scores
 

@@ -226,22 +226,28 @@ class IMF(FusionModel):
             total = torch.addcmul(total, logits[:, i].sigmoid(), weights[i])
         return total
 
-    def chances(self, batch: Batch, query: Tensor, read: Tensor | None = None) -> Tensor:
-        """`decide` of `scores`, a few queries at a time, without keeping the branches apart. -> (B, N) in [0, 1]"""
+    def ranking(self, batch: Batch, query: Tensor, read: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """What a ranking compares: `scores`, and last the log-odds of what `decide` makes of them. -> (B, 5, N)
+
+        Without a gradient. All is made some candidates at a time in one piece of memory, candidates first:
+        `out`, at least B 5 N numbers, which saves asking the system for it.
+        """
         tables = self._ready(batch)
-        contexts = self.contexts(tables, self._asked(batch, query))
-        weights, count = self.weights(read), len(tables["fused"])
-        made = weights.new_zeros(count, len(query))
-        space = weights.new_empty(ROWS, len(query))
         with torch.no_grad():
+            contexts = self.contexts(tables, self._asked(batch, query))
+            weights, count = self.weights(read), len(tables["fused"])
+            shift = weights.new_zeros(len(BRANCHES)) if self.offsets is None else self.offsets
+            shape = (len(BRANCHES) + 1, count, len(query))
+            made = weights.new_empty(shape) if out is None else out[: math.prod(shape)].view(shape)
+            space = weights.new_empty(ROWS, len(query))
             for start in range(0, count, ROWS):
                 rows = slice(start, min(start + ROWS, count))
+                chance, part = made[-1, rows].zero_(), space[: rows.stop - start]
                 for i, k in enumerate(BRANCHES):
-                    part = space[: rows.stop - start]
-                    shift = weights.new_zeros(()) if self.offsets is None else self.offsets[i]
-                    torch.addmm(shift, tables[k][rows], contexts[k].detach().T, out=part)
-                    made[rows].addcmul_(part.sigmoid_(), weights[i].detach())
-        return made.T
+                    logits = torch.addmm(shift[i], tables[k][rows], contexts[k].T, out=made[i, rows])
+                    chance.addcmul_(torch.sigmoid(logits, out=part), weights[i])
+                chance.clamp_(1e-30, 1 - 2**-24).logit_()  # where no number is infinite
+        return made.permute(2, 0, 1)
 
     def _ready(self, batch: Batch) -> Mapping[str, Tensor]:
         """The tables made before, where they are there; never while training."""
