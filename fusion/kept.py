@@ -107,11 +107,9 @@ def mark(what: str) -> None:
 
 def _resolved(spec: str) -> Path:
     """The path in `spec` without links and "..". Raises FusionError on what can't be one."""
-    from fusion.data import PREFIXES  # numpy is not for a heading
-
-    prefix, _, rest = spec.partition(":")
+    prefix, _, rest = spec.partition(":")  # "dbp15k:" and its like say how to read what lies at the path
     try:
-        path = Path(rest if prefix in PREFIXES else spec).expanduser().resolve()
+        path = Path(rest if rest and len(prefix) > 1 and prefix.isidentifier() else spec).expanduser().resolve()
         str(path).encode()
         return path
     except (OSError, ValueError, RuntimeError):  # NUL, too long, a loop of links, no such user, not UTF-8
