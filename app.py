@@ -1,11 +1,11 @@
-"""Home: what this is, three ways to use it, three stories to open, and what is loaded."""
+"""Home: what this is, three ways to use it, three stories to open, what there is beyond pairs, and what is loaded."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import cache, chrome, recent, state, tour
+from pages.parts import beyond, cache, chrome, recent, state, tour
 
 chrome.boot("home")
 with chrome.guard("tour.title"):
@@ -40,6 +40,9 @@ with chrome.guard("home.stories"):
             st.markdown(f"“{chrome.plain(story.text)}”")
             st.caption(chrome.plain(story.tell[language], 400))
             chrome.link("inspect", f"**{t('home.story.open')}** →", story=story.id)
+
+with chrome.guard("home.beyond"):
+    beyond.show()
 
 st.header(t("home.here"), anchor=False)
 with chrome.guard("home.here"):

@@ -71,9 +71,9 @@ def scatter(
     points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
     placed: Placed | None = None, colour: np.ndarray | None = None, colour_name: str = "", total: int | None = None,
-    entities: bool = False,
+    shows: str = "views.map.shows",
 ) -> Picture:  # fmt: skip
-    """Where do samples lie, and do pairs lie together? entities: points are those of two graphs, named as modalities.
+    """Where do samples lie, and do pairs lie together? shows: key of the sentence on what a point is.
 
     points (N, 2); modalities and ids (N); pairs (P, 2) int rows joined by lines, with distances (P,) in the original
     space; selected: rows that get a ring; colour (N,) numbers or None for the modality's colour; total: how many
@@ -125,7 +125,7 @@ def scatter(
         table[colour_name or t("views.axis.colour")] = values
     return Picture(
         key, title, sheet.figure(), alt, table, finding,
-        t("views.map.shows_entities" if entities else "views.map.shows"), t("views.map.hides"), tuple(marks),
+        t(shows), t("views.map.hides"), tuple(marks),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ M modalities, K candidates, S subsets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -177,14 +177,17 @@ class Subset:
 
     kept: tuple[str, ...]
     rank: float  # NaN where there is no partner
-    joint: float
+    joint: float  # cosine of the joint vectors, or the chance of an answer
     said: str  # who is first
 
 
-def subsets(signal: Effects, modalities: Sequence[str], found: Sequence[Subset]) -> Picture:
+def subsets(
+    signal: Effects, modalities: Sequence[str], found: Sequence[Subset], *,
+    goal: Literal["partner", "answer"] = "partner",
+) -> Picture:  # fmt: skip
     """Which modalities find the partner? A line a subset: what was kept as dots, the partner's place as a bar.
 
-    The bar is 1 / rank, so that the first place fills it.
+    The bar is 1 / rank, so that the first place fills it. goal: what is found, as the words call it.
     """
     key, title = "subsets", t("views.subsets.title")
     count = len(modalities)
@@ -216,41 +219,41 @@ def subsets(signal: Effects, modalities: Sequence[str], found: Sequence[Subset])
     )  # fmt: skip
     sheet.set(
         bargap=0.35, xaxis2={"domain": [0.46, 1.0], "anchor": "y", "range": [0, 1.5], "tickvals": [0, 0.5, 1],
-                "title": {"text": t("views.axis.inverse_rank")}},
+                "title": {"text": t(f"views.subsets.axis.{goal}")}},
         xaxis={"domain": [0.0, 0.4], "range": [-0.6, count - 0.4], "tickvals": list(range(count)), "showgrid": False,
                "ticktext": [clean(n, 14) for n in names], "side": "top", "tickangle": -50},
         yaxis={"range": [len(shown) - 0.4, -0.6], "showticklabels": False, "showgrid": False},
     )  # fmt: skip
     return Picture(
-        key, title, sheet.figure(), _subsets_alt(shown, names, modalities), _subsets_table(found),
-        join(_subsets_finding(found), limit_note(len(shown), len(found))), t("views.subsets.shows"),
+        key, title, sheet.figure(), _subsets_alt(shown, names, modalities), _subsets_table(found, goal),
+        join(_subsets_finding(found, goal), limit_note(len(shown), len(found))), t(f"views.subsets.shows.{goal}"),
         caveat(signal, "caveat.subsets"),
     )  # fmt: skip
 
 
 def _kept(subset: Subset) -> str:
-    return t("views.list.plus").join(say(m) for m in subset.kept)
+    return t("views.list.plus").join(say(m) for m in subset.kept) or t("views.subsets.nothing")
 
 
-def _subsets_table(found: Sequence[Subset]) -> pd.DataFrame:
+def _subsets_table(found: Sequence[Subset], goal: str) -> pd.DataFrame:
     return pd.DataFrame({
         t("views.subsets.kept"): [_kept(s) for s in found],
-        t("views.axis.rank"): [int(s.rank) if np.isfinite(s.rank) else None for s in found],
-        say("joint_cosine"): np.asarray([s.joint for s in found], np.float32),
+        t(f"views.subsets.rank.{goal}"): [int(s.rank) if np.isfinite(s.rank) else None for s in found],
+        say("joint_cosine" if goal == "partner" else "chance"): np.asarray([s.joint for s in found], np.float32),
         t("views.subsets.first"): [plain(s.said) for s in found],
     })  # fmt: skip
 
 
-def _subsets_finding(found: Sequence[Subset]) -> str:
+def _subsets_finding(found: Sequence[Subset], goal: str) -> str:
     """What all of them give, the smallest subset that still finds the partner, and whose going costs most."""
     whole = found[0]
     if not np.isfinite(whole.rank):
         changed = sum(s.said != whole.said for s in found)
         return t("views.subsets.open", first=plain(whole.said), changed=changed, count=len(found))
-    said = [t("views.subsets.whole", rank=f"{int(whole.rank):,}")]
+    said = [t(f"views.subsets.whole.{goal}", rank=f"{int(whole.rank):,}")]
     enough = [s for s in found if s.rank <= whole.rank]
     least = min(enough, key=lambda s: (len(s.kept), s.rank))
-    if len(least.kept) < len(whole.kept):
+    if 0 < len(least.kept) < len(whole.kept):
         said.append(t("views.subsets.enough", kept=_kept(least), rank=f"{int(least.rank):,}"))
     less = [s for s in found if len(s.kept) == len(whole.kept) - 1]
     worst = max(less, key=lambda s: s.rank, default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -207,12 +207,16 @@ def wilson(hits: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.nda
     return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
-def ranks(partners: Sequence[int] | np.ndarray, candidates: int, *, direction: str = "") -> Picture:
+def ranks(
+    partners: Sequence[int] | np.ndarray, candidates: int, *, direction: str = "",
+    goal: Literal["partner", "answer"] = "partner",
+) -> Picture:  # fmt: skip
     """Where does the true partner stand in the list? Counts of ranks in bins that widen; marks are (first, last) rank.
 
-    partners (N,) int from 1; `direction` a name such as "text → image" for the title of the counts.
+    partners (N,) int from 1; `direction` a name such as "text → image" for the title of the counts; goal: what is
+    looked for, as the words call it.
     """
-    key, title = "ranks", t("views.ranks.title")
+    key, title = "ranks", t(f"views.ranks.title.{goal}")
     found = np.asarray(partners, np.int64)
     if not len(found):
         return base.nothing(key, title, t("views.none.pairs"))
@@ -227,7 +231,7 @@ def ranks(partners: Sequence[int] | np.ndarray, candidates: int, *, direction: s
     )  # fmt: skip
     sheet.clicks()
     sheet.set(
-        xaxis={"type": "category", "title": {"text": t("views.axis.rank")}, "tickangle": -40},
+        xaxis={"type": "category", "title": {"text": t(f"views.subsets.rank.{goal}")}, "tickangle": -40},
         yaxis={"rangemode": "tozero", "title": {"text": t("views.axis.count")}, "nticks": 5},
     )
     most = int(counts.argmax())
@@ -238,8 +242,9 @@ def ranks(partners: Sequence[int] | np.ndarray, candidates: int, *, direction: s
         "direction": direction or t("views.ranks.partner"), "chance": percent(min(1, 10 / candidates)),
         "most": f"{int(counts[most]):,}", "where": names[most],
     }  # fmt: skip
-    table = pd.DataFrame({t("views.axis.rank"): names, t("views.axis.count"): counts})
+    table = pd.DataFrame({t(f"views.subsets.rank.{goal}"): names, t("views.axis.count"): counts})
     return Picture(
-        key, title, sheet.figure(), t("views.ranks.alt", **facts), table, t("views.ranks.finding", **facts),
-        t("views.ranks.shows"), t("views.ranks.hides"), (tuple(spans),),
+        key, title, sheet.figure(), t(f"views.ranks.alt.{goal}", **facts), table,
+        t(f"views.ranks.finding.{goal}", **facts), t(f"views.ranks.shows.{goal}"), t(f"views.ranks.hides.{goal}"),
+        (tuple(spans),),
     )  # fmt: skip

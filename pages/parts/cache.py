@@ -91,7 +91,7 @@ def parameters(found: Checkpoint) -> int:
     """How many numbers a checkpoint learned. Raises FusionError when it can't be loaded."""
     from pages.parts.kinds import reads
 
-    return _parameters(found.digest, found) if reads(found) == "graph" else _size(pipeline(found).model)
+    return _parameters(found.digest, found) if reads(found) != "pairs" else _size(pipeline(found).model)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

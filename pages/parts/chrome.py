@@ -14,7 +14,8 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import LANGUAGES, t, use
-from pages.parts import cache, state, using
+from pages.parts import cache, headings, state, using
+from pages.parts.headings import GROUPS, PAGES
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
@@ -23,23 +24,6 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 STYLE = Path(__file__).with_name("style.css")
-# Each group of links, and of each page what it is called, its heading, what it is for, and its help.
-GROUPS = {"start": ("home",), "look": ("inspect", "fusion"), "align": ("map", "match"), "library": ("checkpoints",)}
-PAGES = {
-    "home": ("home.nav", "home.title", "home.lead", "home.help"),
-    "inspect": ("inspect.nav", "inspect.title", "inspect.lead", "inspect.help"),
-    "fusion": ("fusion.nav", "fusion.title", "fusion.lead", "fusion.help"),
-    "map": ("map.nav", "map.title", "map.lead", "map.help"),
-    "match": ("match.nav", "match.title", "match.lead", "match.help"),
-    "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
-}
-# What a page is for, and its help, where it shows entities of two graphs.
-ENTITIES = {
-    "inspect": ("inspect.lead.graph", "inspect.help.graph"),
-    "fusion": ("fusion.lead.graph", "fusion.help.graph"),
-    "map": ("map.lead.graph", "map.help.graph"),
-    "match": ("match.lead.graph", "match.help.graph"),
-}
 SIDEBAR = 216  # pixels; pictures need the rest
 log = logging.getLogger("fusionscope")
 
@@ -66,8 +50,8 @@ def boot(page: str) -> None:
     _sidebar()
     with chips:
         _chips(page)
-    if page in ENTITIES and using.kind() == "graph":  # known once the library is loaded, which no heading waits for
-        purpose.markdown(t(ENTITIES[page][0]))
+    if headings.differs(page):  # the kind is known once the library is loaded, which no heading waits for
+        purpose.markdown(t(headings.purpose(page, using.kind())[0]))
 
 
 def _language() -> str:
@@ -147,7 +131,7 @@ def _step(by: int) -> None:
     chosen = state.selection().step(by)
     state.look_at(chosen)
     if st.session_state.get("page") == "inspect":
-        state.put(data=chosen.data, id=chosen.primary, story=None, text=None)
+        state.put(data=chosen.data, id=chosen.primary, rel=None, against=None, story=None, text=None)
 
 
 def _chips(page: str) -> None:
@@ -162,7 +146,7 @@ def _chips(page: str) -> None:
                 _pick_data()
         st.space("stretch")
         with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):
-            st.markdown(t(ENTITIES[page][1] if page in ENTITIES and using.kind() == "graph" else PAGES[page][3]))
+            st.markdown(t(headings.purpose(page, using.kind())[1] if headings.differs(page) else PAGES[page][3]))
             st.markdown(t("chrome.help.everywhere"))
         st.segmented_control(
             t("chrome.language"),
@@ -202,10 +186,7 @@ def _pick_checkpoint() -> None:
 
 
 def _pick_data() -> None:
-    from fusion.data import bundled
-
-    found = {using.reads_of(one) for one in cache.checkpoints()} | {"pairs"}  # what some checkpoint here can read
-    known = [key for name in ("pairs", "graph") if name in found for key in bundled(name)]
+    known = using.offered()
     current = using.data_spec()
     options = known if current in known else [*known, current]
     st.session_state["pick_data"] = current
@@ -251,7 +232,7 @@ def checkpoint() -> Checkpoint | None:
 
 
 def dataset(wanted: Kind = "pairs") -> DataSet | None:
-    """The data set in use; when it can't be opened or is of the other kind, the sentence that says so and ways out."""
+    """The data set in use; when it can't be opened or is of another kind, the sentence that says so and ways out."""
     from fusion.data import bundled, pairs_only
 
     spec = using.data_spec()
@@ -259,18 +240,21 @@ def dataset(wanted: Kind = "pairs") -> DataSet | None:
         if not using.trusted(spec):
             raise FusionError(t("error.data", path=spec[:300]))
         found = cache.data(spec)
-        if wanted == "graph" and found.kind != "graph":
-            raise FusionError(t("error.pairs", name=found.name))
-        return found if wanted == "graph" else pairs_only(found)
+        if wanted == "pairs":
+            return pairs_only(found)
+        if found.kind != wanted:
+            raise FusionError(t(f"error.wants.{wanted}", name=found.name, holds=t(f"data.holds.{found.kind}")))
+        return found
     except FusionError as error:
         st.error(plain(str(error), 500))
-        instead = bundled(wanted)[0]
-        other = next((one for one in cache.checkpoints() if using.reads_of(one) != wanted), None)
+        instead = next(iter(bundled(wanted)), "")
+        other = next((one for one in cache.checkpoints() if using.fits(one, spec)), None)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.button(
-                t("chrome.use", name=t(f"data.{instead}")), key=f"use_{instead}", type="primary", on_click=state.put,
-                kwargs={**using.OTHER, "data": instead},
-            )  # fmt: skip
+            if instead:
+                st.button(
+                    t("chrome.use", name=t(f"data.{instead}")), key=f"use_{instead}", type="primary",
+                    on_click=state.put, kwargs={**using.OTHER, "data": instead},
+                )  # fmt: skip
             if other is not None and using.trusted(spec) and using.kind_of(spec) != wanted:
                 st.button(
                     t("chrome.use", name=plain(other.name, 40)), key="use_other", on_click=state.put,

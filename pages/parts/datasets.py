@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import kept
 from fusion.words import t
-from pages.parts import cache, chrome, graphs, grid, pickers, state, using, work
+from pages.parts import cache, chrome, graphs, grid, pickers, state, triples, using, work
 from pages.parts.chrome import plain
 from pages.parts.matching import CELL
 
@@ -23,9 +23,9 @@ def show() -> None:
     """Everything on the second tab."""
     _choose()
     dataset = chrome.dataset(using.kind_of(using.data_spec()))
-    if dataset is not None and dataset.graph is not None:
+    if dataset is not None and dataset.kind != "pairs":
         with chrome.guard("checkpoints.data"):
-            graphs.show(dataset)
+            (triples if dataset.kind == "triples" else graphs).show(dataset)
         with chrome.guard("checkpoints.problems"):
             _problems(dataset)
     elif dataset is not None:
@@ -41,10 +41,7 @@ def show() -> None:
 
 def _choose() -> None:
     """The bundled sets and those opened in this visit; choosing one uses it on every page."""
-    from fusion.data import bundled
-
-    found = {"pairs", *(using.reads_of(one) for one in cache.checkpoints())}  # what some checkpoint here can read
-    known = [key for kind in ("pairs", "graph") if kind in found for key in bundled(kind)]
+    known = using.offered()
     now = using.data_spec()
     opened = st.session_state.setdefault("opened_data", [])
     if now not in known and now not in opened and using.trusted(now):

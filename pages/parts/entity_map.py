@@ -119,8 +119,8 @@ def _map(dataset: DataSet, aligned: AlignedSet, rows: Rows, projection: Projecti
         values = _values(aligned, rows, colour, space)
         return embedding.scatter(
             projection.points, rows.modalities, rows.ids, method=t(f"map.method.{name[1]}"), pairs=lines,
-            distances=distances, selected=rows.of((*ids, here)), colour=values, total=rows.total, entities=True,
-            colour_name="" if values is None else t(f"map.colour.{colour}"),
+            distances=distances, selected=rows.of((*ids, here)), colour=values, total=rows.total,
+            shows="views.map.shows_entities", colour_name="" if values is None else t(f"map.colour.{colour}"),
         )  # fmt: skip
 
     def took(marks: list[Hashable]) -> None:

@@ -9,6 +9,10 @@ from pages.parts import (
     entity_map,
     entity_match,
     gating,
+    link_fusion,
+    link_map,
+    link_match,
+    links,
     listening,
     mapping,
     matching,
@@ -39,6 +43,9 @@ FACES: dict[Kind, dict[str, Callable[[], None]]] = {
     "pairs": {"inspect": pairing.show, "fusion": gating.show, "map": _map, "match": _match},
     "graph": {
         "inspect": entity.show, "fusion": listening.show, "map": entity_map.show, "match": entity_match.show,
+    },
+    "triples": {
+        "inspect": links.show, "fusion": link_fusion.show, "map": link_map.show, "match": link_match.show,
     },
 }  # fmt: skip
 

@@ -14,6 +14,8 @@ from pages.parts import cache, pickers, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from fusion.alignment.whole import AlignedSet
@@ -65,7 +67,7 @@ def show(dataset: DataSet, aligned: AlignedSet | None) -> None:
         t("entity.search"), key="entity_search", placeholder=t("entity.search.example", name=example),
         help=t("entity.search.help"),
     )  # fmt: skip
-    _results(dataset)
+    results(dataset, lambda sample: plain(title_of(dataset, sample.id), 20), take)
     with st.container(horizontal=True, gap="xsmall", key="rows"):
         st.button(t("chrome.previous"), key="row_back", on_click=_row, args=(dataset, -1), shortcut="Alt+ArrowLeft")
         st.button(t("chrome.next"), key="row_on", on_click=_row, args=(dataset, 1), shortcut="Alt+ArrowRight")
@@ -78,11 +80,14 @@ def show(dataset: DataSet, aligned: AlignedSet | None) -> None:
     )  # fmt: skip
     if state.get("id"):
         _against(dataset)
-        _uploader()
+        uploader()
 
 
-def _results(dataset: DataSet) -> None:
-    """Entities of both graphs whose name or id holds what was typed, those that begin with it first."""
+def results(dataset: DataSet, under: Callable[[Sample], str], take: Callable[[str], None]) -> None:
+    """Entities whose name or id holds what was typed, those that begin with it first; a click takes one by its id.
+
+    under: what stands beside a name.
+    """
     typed = (st.session_state.get("entity_search") or "").strip()
     if not typed:
         return
@@ -93,7 +98,7 @@ def _results(dataset: DataSet) -> None:
     with st.container(gap=None, key="found"):
         for row in rows[:FOUND]:
             sample = dataset.samples[row]
-            label = f"{plain(name_of(sample), 36)} · {plain(title_of(dataset, sample.id), 20)}"
+            label = " · ".join(one for one in (plain(name_of(sample), 36), under(sample)) if one)
             st.button(label, key=f"found_{row}", type="tertiary", on_click=take, args=(sample.id,))
         if len(rows) > FOUND:
             st.caption(t("views.showing", shown=FOUND, count=f"{len(rows):,}"))
@@ -172,7 +177,7 @@ def _typed(dataset: DataSet) -> None:
         st.session_state["against_problem"] = t("entity.against.none", words=plain(typed, 60))
 
 
-def _uploader() -> None:
+def uploader() -> None:
     """A picture in the place of the entity's own; it stays on this machine and in no link."""
     st.markdown(t("entity.drop"))
     pickers.drop_box("entity_drop", _dropped)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fusion.types import FusionError, Task
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
+    from fusion.data.dataset import DataKind as Kind
 
-Kind = Literal["pairs", "graph"]
-READS: dict[Task, Kind] = {Task.TAGGING: "pairs", Task.ALIGNMENT: "graph"}
+KINDS: tuple[Kind, ...] = ("pairs", "graph", "triples")  # in the order in which they are offered
+READS: dict[Task, Kind] = {Task.TAGGING: "pairs", Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
 
 
 def reads(checkpoint: Checkpoint) -> Kind:

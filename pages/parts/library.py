@@ -154,7 +154,7 @@ def _address(one: Checkpoint) -> str:
 
 def _probe(one: Checkpoint) -> None:
     """Chips of the kinds of signal that came back when it ran on one photograph, and what it can't show and why."""
-    if using.reads_of(one) == "graph":  # a trial run would read the features of its whole data set first
+    if using.reads_of(one) != "pairs":  # a trial run would read the features of its whole data set first
         from fusion.models import MODELS
 
         kinds = list(MODELS[one.model].card.shows)

@@ -45,8 +45,11 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
     _chosen(dataset, observed)
 
 
-def controls(colours: Sequence[str], graphs: bool = False) -> tuple[str, bool, str, int]:
-    """Method, centring, colour, number of worst pairs. graphs: what lies there are entities of two graphs."""
+def controls(colours: Sequence[str], graphs: bool = False, pairs: bool = True) -> tuple[str, bool, str, int]:
+    """Method, centring, colour, number of worst pairs. graphs: what lies there are entities of two graphs.
+
+    pairs: whether there are any; without, nothing is centred or joined.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="map_controls"):
         method = state.get("method", "pca")
         st.segmented_control(
@@ -69,6 +72,8 @@ def controls(colours: Sequence[str], graphs: bool = False) -> tuple[str, bool, s
             format_func=lambda c: t(f"map.colour.{c}"),
             on_change=lambda: state.put(colour=st.session_state["map_colour"]),
         )
+        if not pairs:
+            return st.session_state["map_method"], False, st.session_state["map_colour"], 0
         told = t("map.worst.help.graph" if graphs else "map.worst.help")
         worst = st.slider(t("map.worst"), 0, 200, 50, 10, key="map_worst", width=190, help=told)
         names = ("map.centred.graph", "map.centred.help.graph") if graphs else ("map.centred", "map.centred.help")
@@ -191,12 +196,13 @@ def _quality(observed: Observed, rows: Rows, projection: Projection, key: str) -
 
 
 def trust(found: dict[str, str], pairs: int) -> None:
-    """The quality box: measures by name, and what each of them says."""
+    """The quality box: measures by name, and what each of them says. pairs: 0 where there are none"""
     import pandas as pd
 
     with st.container(border=True, key="card_quality"):
         st.markdown(f"##### {t('map.quality')}")
-        st.caption(t("map.quality.tell", n=f"{pairs:,}"))
+        if pairs:
+            st.caption(t("map.quality.tell", n=f"{pairs:,}"))
         table = pd.DataFrame(
             {
                 t("map.quality.what"): [t(f"map.quality.{name}") for name in found],

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import kept
 from fusion.words import t
-from pages.parts import chrome, state
+from pages.parts import chrome, headings, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def note(page: str, checkpoint: Checkpoint, dataset: DataSet, told: str = "") ->
 def show() -> None:
     """The last five, newest first, or that there are none yet."""
     st.header(t("home.recent"), anchor=False)
-    found = [one for one in kept.recent() if one.page in chrome.PAGES]
+    found = [one for one in kept.recent() if one.page in headings.PAGES]
     if not found:
         st.caption(t("home.recent.none"))
         return

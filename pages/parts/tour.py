@@ -1,4 +1,4 @@
-"""A tour of five steps for the first visit: what there is, in the order in which one meets it; skipped with a click."""
+"""A tour of six steps for the first visit: what there is, in the order in which one meets it; skipped with a click."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fusion import kept
 from fusion.words import t
 from pages.parts import chrome
 
-STEPS = ("sample", "attention", "effect", "set", "own")
+STEPS = ("sample", "attention", "effect", "set", "graphs", "own")
 
 
 def show() -> None:

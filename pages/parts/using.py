@@ -1,4 +1,4 @@
-"""What is in use: checkpoint, data set, and which of the two kinds they are; nothing is drawn here."""
+"""What is in use: checkpoint, data set, and which of the kinds they are; nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from fusion.types import FusionError
 from pages.parts import cache, state
-from pages.parts.kinds import reads
+from pages.parts.kinds import KINDS, reads
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from pages.parts.kinds import Kind
 
-OTHER = {"data": None, "id": None, "story": None, "text": None, "against": None, "sel": None}  # of the other kind
+# Of another kind of data set.
+OTHER = {"data": None, "id": None, "rel": None, "against": None, "story": None, "text": None, "sel": None}
 
 
 def kind_of(spec: str) -> Kind:
@@ -25,7 +26,9 @@ def kind_of(spec: str) -> Kind:
 def use_checkpoint(name: str) -> None:
     """Use a checkpoint, and let go of a data set, and of a sample of it, that it can't read."""
     try:
-        same = reads(cache.checkpoint(name)) == kind_of(data_spec())
+        found = cache.checkpoint(name)
+        reads(found)
+        same = fits(found, data_spec())
     except FusionError:  # the page says what is wrong with it
         same = True
     state.put(ckpt=name, **({} if same else OTHER))
@@ -33,7 +36,8 @@ def use_checkpoint(name: str) -> None:
 
 def use_data(spec: str) -> None:
     """Use a data set, and let go of a checkpoint that can't read it."""
-    same = kind() == kind_of(spec)
+    found = quiet()
+    same = kind_of(spec) == "pairs" if found is None else fits(found, spec)
     state.put(**({} if same else {**OTHER, "ckpt": None}) | {"data": spec})
 
 
@@ -45,14 +49,15 @@ def data_spec() -> str:
     if chosen:
         return chosen
     found = quiet()
-    if found is None or reads_of(found) == "pairs":
+    wanted = "pairs" if found is None else reads_of(found)
+    if found is None or wanted == "pairs":
         return "gloss"
-    fits = kind_of(found.data) == "graph" and trusted(found.data)
-    return found.data if fits else bundled("graph")[0]
+    own = kind_of(found.data) == wanted and trusted(found.data)
+    return found.data if own else next(iter(bundled(wanted)), found.data)
 
 
 def kind() -> Kind:
-    """What the pages show: pairs, or entities of graphs, by what the checkpoint in use reads."""
+    """What the pages show: pairs, entities to align, or triples, by what the checkpoint in use reads."""
     found = quiet()
     return kind_of(data_spec()) if found is None else reads_of(found)
 
@@ -68,9 +73,23 @@ def reads_of(found: Checkpoint) -> Kind:
 def usual() -> Checkpoint | None:
     """The checkpoint in use when none was chosen: one trained on the data set chosen, one that reads it, or any."""
     spec = state.get("data", "gloss")
-    fitting = [one for one in cache.checkpoints() if reads_of(one) == kind_of(spec)]
+    fitting = [one for one in cache.checkpoints() if fits(one, spec)]
     trained = (one for one in fitting if one.data == spec)
     return next((one for group in (trained, fitting, cache.checkpoints()) for one in group), None)
+
+
+def fits(found: Checkpoint, spec: str) -> bool:
+    """Whether a checkpoint reads a data set; one of triples knows the entities of its own alone."""
+    wanted = reads_of(found)
+    return wanted == kind_of(spec) and (wanted != "triples" or found.data == spec)
+
+
+def offered() -> list[str]:
+    """Keys of the bundled data sets that some checkpoint here can read; those of pairs always."""
+    from fusion.data import bundled
+
+    found = {"pairs", *(reads_of(one) for one in cache.checkpoints())}
+    return [key for kind in KINDS if kind in found for key in bundled(kind)]
 
 
 def quiet() -> Checkpoint | None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import jobs
 from fusion.words import t
-from pages.parts import cache, chrome, recent
+from pages.parts import cache, chrome, link_cache, recent
 from pages.parts.chrome import fragment, guard, plain
 
 if TYPE_CHECKING:
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from fusion.alignment.whole import AlignedSet
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.links.whole import LinkSet
     from fusion.observations import Observed
 
 PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
 
 WARM, ENTITIES = 40, 250  # seconds to load and read features, entities a second: the same for graphs
+QUESTIONS = 1_000  # questions of links a second
 
 
 def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
@@ -50,6 +52,19 @@ def aligned(page: str) -> tuple[Checkpoint, DataSet, AlignedSet] | None:
     return checkpoint, dataset, seen
 
 
+def linked(page: str) -> tuple[Checkpoint, DataSet, LinkSet] | None:
+    """What a page of all held-out questions shows; None when something is missing, which is said with its way out."""
+    dataset, checkpoint = chrome.dataset("triples"), chrome.checkpoint()
+    if dataset is None or checkpoint is None:
+        return None
+    seen = link_cache.whole(checkpoint, dataset)
+    if seen is None:
+        offer(checkpoint, dataset)
+        return None
+    recent.note(page, checkpoint, dataset)
+    return checkpoint, dataset, seen
+
+
 def offer(found: Checkpoint, dataset: DataSet) -> None:
     """Say that a data set was not computed yet, and offer to do it."""
     key = f"observe-{found.digest[:16]}-{dataset.digest[:16]}"
@@ -62,6 +77,9 @@ def offer(found: Checkpoint, dataset: DataSet) -> None:
         st.markdown(f"#### {t('work.observe', name=plain(dataset.name), checkpoint=plain(found.name))}")
         if dataset.kind == "graph":
             before = t("work.entities", n=f"{count:,}", s=_time(WARM + count / ENTITIES))
+        elif dataset.triples is not None:
+            count = len(dataset.triples.queries("valid", "test"))
+            before = t("work.questions", n=f"{count:,}", s=_time(WARM + count / QUESTIONS))
         else:
             before = t("empty.todo", n=f"{count:,}", s=_time(count / PASSES))
         follow(key, arguments, before, t("work.compute"))

@@ -1,0 +1,36 @@
+"""Home's row beyond pairs: align the entities of two graphs, predict the links of one, each with an example."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import cache, chrome, using
+
+# One example of a bundled data set for each: what Inspect opens with.
+EXAMPLES: dict[str, dict[str, str]] = {
+    "emoji": {"id": "en-0101"},  # a curling stone: no modality finds it alone, all together do
+    "keywords": {"id": "k-0004", "rel": "hasKeyword"},
+}
+
+
+def show() -> None:
+    """A card for each kind of checkpoint that is here and was trained on a bundled data set; nothing without one."""
+    found = {}
+    for one in cache.checkpoints():
+        if one.data in EXAMPLES and using.reads_of(one) == using.kind_of(one.data):
+            found.setdefault(one.data, one)
+    if not found:
+        return
+    st.header(t("home.beyond"), anchor=False)
+    st.markdown(t("home.beyond.lead"))
+    for column, (data, query) in zip(st.columns(2), EXAMPLES.items(), strict=True):
+        if data not in found:
+            continue
+        more = {"ckpt": found[data].name, "data": data}
+        with column, st.container(border=True, height="stretch", key=f"beyond_{data}"):
+            st.markdown(f"##### {t(f'home.beyond.{data}')}")
+            st.markdown(t(f"home.beyond.{data}.tell"))
+            with st.container(horizontal=True):
+                chrome.link("inspect", f"**{t(f'home.beyond.{data}.link')}** →", **more, **query)
+                chrome.link("match", f"{t('home.beyond.match')} →", **more)

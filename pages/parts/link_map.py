@@ -1,0 +1,209 @@
+"""The Map page for a link predictor: all entities by branch, coloured by kind, and how far modalities agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import cache, finder, grid, mapping, place, state, table, work
+from pages.parts import link_question as questions
+from pages.parts.chrome import go, guard, plain
+from pages.parts.place import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from fusion.data import DataSet
+    from fusion.links.whole import LinkSet
+    from fusion.projections import Projection
+    from fusion.views import Picture
+
+COLOURS = ("kind", "degree")
+LEAST = 4  # entities below which there is no map
+KINDS = 9  # with a colour of their own; the rest are "other"
+NEAREST, ASKED = 10, 1000  # neighbours whose kind is compared, and of how many entities
+PAGE = 50
+
+
+def show() -> None:
+    """Controls, the map, how far to trust it, the entities chosen, and how far modalities agree."""
+    found = work.linked("map")
+    if found is None:
+        return
+    checkpoint, dataset, whole = found
+    space = _space(whole)
+    key = f"{checkpoint.digest} {dataset.digest} {space}"
+    with st.spinner(t("entity.wait"), show_time=True):  # vectors may have to be made again
+        rows = cache.made(lambda: rows_of(dataset, whole, space), "link_rows", key)
+    if len(rows.vectors) < LEAST:
+        st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
+        return
+    method, _, colour, _ = mapping.controls(COLOURS, pairs=False)
+    left, right = st.columns((0.7, 0.3), gap="medium")
+    with left:
+        projection, name = mapping.projected(rows, key, method, False)
+        _map(dataset, rows, projection, (key, name, colour, space))
+    with right, guard("map.quality"):
+        figures = cache.made(lambda: _figures(rows, projection), "link_quality", key, projection.digest)
+        mapping.trust(figures, 0)
+    _chosen(dataset)
+    with guard("map.agreement"):
+        _agreement(dataset, whole, (checkpoint.digest, dataset.digest))
+
+
+def _space(whole: LinkSet) -> str:
+    """The vectors to lay out: those of one branch."""
+    from fusion.views.speech import say
+
+    options = tuple(reversed(whole.branches))
+    now = state.get("space") if state.get("space") in options else options[0]
+    st.segmented_control(
+        t("map.space"), options, key="link_space", default=now, required=True, help=t("map.space.help.triples"),
+        format_func=say, on_change=lambda: state.put(space=st.session_state["link_space"]),
+    )  # fmt: skip
+    return now
+
+
+def rows_of(dataset: DataSet, whole: LinkSet, space: str) -> Rows:
+    """Vectors of a branch with the kinds of their entities; a seeded sample beyond the cap."""
+    vectors = whole.vectors(space)
+    there = np.flatnonzero(np.abs(vectors).sum(1) > 0)
+    total = len(there)
+    if total > place.CAP:
+        there = np.sort(np.random.default_rng(0).choice(there, place.CAP, replace=False))
+    kinds = kinds_of(questions.triples_of(dataset).kind, len(dataset))
+    ids = tuple(dataset.samples[row].id for row in there)
+    return Rows(vectors[there], kinds[there], there, ids, np.zeros((0, 2), int), total)
+
+
+def kinds_of(kinds: Sequence[str], count: int) -> np.ndarray:
+    """The kind of each entity, the rare ones together. -> (N,) names"""
+    if not kinds:
+        return np.asarray([t("map.kind.all")] * count, dtype=object)
+    common = [kind for kind, _ in Counter(kinds).most_common(KINDS)]
+    other = t("map.kind.other")
+    ordered = np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
+    return ordered
+
+
+def _map(dataset: DataSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
+    """The page's one WebGL picture. A lasso chooses entities; the one on Inspect has a ring."""
+    from fusion.views import embedding
+
+    chosen = state.selection()
+    ids = chosen.ids[: mapping.RINGS] if chosen.data == (dataset.spec or dataset.key) else ()
+    here, colour = state.get("id"), str(name[2])
+
+    def make() -> Picture:
+        values = None
+        if colour == "degree":
+            degree = questions.triples_of(dataset).degree()[rows.sample]
+            values = np.log10(1 + degree).astype(np.float32)
+        return embedding.scatter(
+            projection.points, rows.modalities, rows.ids, method=t(f"map.method.{name[1]}"), colour=values,
+            selected=rows.of((*ids, here)), total=rows.total, shows="views.map.shows_kinds",
+            colour_name="" if values is None else t("map.colour.degree.axis"),
+        )  # fmt: skip
+
+    def took(marks: list[Hashable]) -> None:
+        if marks:
+            state.select(dataset.spec or dataset.key, [rows.ids[mark] for mark in marks if isinstance(mark, int)])
+
+    grid.show(
+        lambda: cache.made(make, "link_map", projection.digest, ids, here, *name), f"map_{name[1]}_{name[3]}",
+        on_lasso=took, title=False,
+    )  # fmt: skip
+
+
+def _figures(rows: Rows, projection: Projection) -> dict[str, str]:
+    """How far kinds lie together in the original space, and how far the map can be trusted."""
+    from fusion.views.speech import percent
+
+    found: dict[str, str] = {}
+    if len(set(rows.modalities.tolist())) > 1:
+        near, chance = same_kind(rows.vectors, rows.modalities)
+        found["kinds"] = f"{percent(near)} ({percent(chance)})"
+    return found | mapping.trusted(rows, projection)
+
+
+def same_kind(vectors: np.ndarray, kinds: np.ndarray) -> tuple[float, float]:
+    """Share of an entity's nearest neighbours by cosine that are of its kind, and what chance would give."""
+    asked = np.random.default_rng(0).choice(len(vectors), min(ASKED, len(vectors)), replace=False)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    cosine = unit[asked] @ unit.T
+    cosine[np.arange(len(asked)), asked] = -np.inf
+    count = min(NEAREST, len(vectors) - 1)
+    near = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+    same = kinds[near] == kinds[asked][:, None]
+    _, times = np.unique(kinds.astype(str), return_counts=True)
+    return float(same.mean()), float((times * (times - 1)).sum() / (len(kinds) * max(len(kinds) - 1, 1)))
+
+
+def _chosen(dataset: DataSet) -> None:
+    """The rows of the selection, or how to make one."""
+    import pandas as pd
+
+    chosen = state.selection()
+    st.header(t("map.chosen"), anchor=False)
+    if not chosen.ids or chosen.data != (dataset.spec or dataset.key):
+        st.markdown(t("map.chosen.none"))
+        return
+    found = [dataset.get(id) for id in chosen.ids if id in dataset.index]
+    pages = max(1, -(-len(found) // PAGE))
+    page = min(st.session_state.get("page_selection", 0), pages - 1)
+    here = found[page * PAGE : (page + 1) * PAGE]
+    degree = questions.triples_of(dataset).degree()
+    shown = pd.DataFrame({
+        "picture": [cache.thumbnail(one.image()) for one in here], "name": [finder.name_of(one) for one in here],
+        "kind": [questions.kind_of(dataset, one) for one in here],
+        "degree": [int(degree[dataset.index[one.id]]) for one in here], "id": [one.id for one in here],
+    })  # fmt: skip
+    if not shown["picture"].notna().any():
+        shown = shown.drop(columns="picture")
+    kinds = st.column_config
+    config: dict[str, object] = {name: kinds.TextColumn(t(f"table.{name}")) for name in ("name", "kind")}
+    config |= {
+        "picture": kinds.ImageColumn(t("table.picture"), width=64), "id": kinds.TextColumn("id", width="small"),
+        "degree": kinds.NumberColumn(t("table.degree"), help=t("table.degree.help"), format="%d", width="small"),
+    }  # fmt: skip
+    event = st.dataframe(
+        shown, hide_index=True, key=f"rows_selection_{page}", on_select="rerun", selection_mode="single-row",
+        row_height=54, height=min(560, 40 + 54 * max(len(shown), 1)), column_config=config,
+        alt=t("table.alt", count=len(shown), first=plain(shown["name"].iloc[0], 60) if len(shown) else "–"),
+    )  # fmt: skip
+    rows = event["selection"]["rows"]
+    row = rows[0] if rows and rows[0] < len(here) else None
+    with st.container(horizontal=True, vertical_alignment="center", key="under_selection"):
+        label = t("table.open") if row is None else t("table.open.id", id=plain(finder.name_of(here[row]), 40))
+        if st.button(label, key="open_selection", type="primary", disabled=row is None) and row is not None:
+            state.put(data=dataset.spec or dataset.key, rel=None, against=None)
+            go("inspect", id=here[row].id)
+        table.turns("selection", page, pages, len(found))
+        st.space("stretch")
+        grid.download(shown.drop(columns="picture", errors="ignore"), "selection", "csv_selection")
+
+
+def _agreement(dataset: DataSet, whole: LinkSet, key: tuple[str, str]) -> None:
+    """Cosines between an entity's rows of two modalities, over the entities that have both."""
+    from fusion.links.whole import PAIRS
+    from fusion.views import linking
+
+    def make() -> Picture:
+        known = {name: there_of(dataset, name) for pair in PAIRS for name in pair}
+        both = np.stack([known[a] & known[b] for a, b in PAIRS], 1)
+        return linking.agreement(whole.alignment, PAIRS, both)
+
+    grid.show(lambda: cache.made(make, "agreement", *key), "agreement")
+
+
+def there_of(dataset: DataSet, modality: str) -> np.ndarray:
+    """Which entities really have a modality. -> (N,) bool"""
+    if modality == "image":
+        return np.asarray([sample.image() is not None for sample in dataset.samples])
+    if modality == "text":
+        return np.asarray([bool(sample.parts.keys() & {"name", "description"}) for sample in dataset.samples])
+    return np.ones(len(dataset), dtype=bool)
