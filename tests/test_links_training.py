@@ -13,12 +13,13 @@ import torch
 
 from fusion import checkpoints
 from fusion.__main__ import main
-from fusion.data import DataSet, open_data
+from fusion.data import DataSet
 from fusion.data.graph_features import GraphFeatures
 from fusion.data.triples import TripleSet
 from fusion.links import evaluation, runs
-from fusion.links.baselines import BASELINES, Popularity, each
+from fusion.links.baselines import BASELINES, Popularity
 from fusion.links.inputs import Fusing, everything, without
+from fusion.links.objectives import each, one_of_all
 from fusion.links.training import LinkRecipe, fit, pairs_of
 from fusion.models import MODELS
 from fusion.training import Clock
@@ -126,6 +127,29 @@ def test_the_loss_of_each_is_that_of_the_dense_targets() -> None:
     target[row, tail] += 0.9
     wanted = torch.nn.functional.binary_cross_entropy_with_logits(scores, target)
     torch.testing.assert_close(each(scores, row, tail), wanted)
+
+
+def test_the_loss_of_one_of_all_is_the_mean_of_its_answers() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(2, 5)
+    logs = scores.log_softmax(1)
+    wanted = -((logs[0, 1] + logs[0, 4]) / 2 + logs[1, 3]) / 2
+    torch.testing.assert_close(one_of_all(scores, torch.tensor([0, 0, 1]), torch.tensor([1, 4, 3])), wanted)
+
+
+def test_choosing_among_all_is_one_term_more_a_branch() -> None:
+    made = task(ring())
+    query, row, tail = (torch.tensor(one) for one in ([[0, 0], [3, 1]], [0, 1], [1, 23]))
+    linker = small(made)
+    linker.model.eval()
+    plain = linker.terms(query, row, tail, 0)
+    linker.choice = 2.0
+    more = linker.terms(query, row, tail, 0)
+    scores = linker.ranker()(query)
+    assert {name: more[name] for name in plain} == plain
+    for i, name in enumerate(linker.columns[:-1]):
+        wanted = 2 / SIZE * one_of_all(scores[:, i], row, tail)
+        torch.testing.assert_close(more[f"choice/{name}"], wanted, atol=1e-6, rtol=1e-5)
 
 
 def test_popularity_ranks_by_how_often_an_entity_answers() -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fusion.links.evaluation import WHOLE
+from fusion.links.objectives import each, one_of_all
 from fusion.losses import unit
 
 if TYPE_CHECKING:
@@ -54,19 +54,7 @@ class Baseline(nn.Module):
         scores = self.scores(query)
         if self.kind == "each":
             return {"each": each(scores, row, tail)}
-        chance = F.log_softmax(scores, 1)[row, tail]
-        times = torch.bincount(row, minlength=len(query)).clamp(min=1)
-        return {"one of all": -(chance / times[row]).sum() / len(query)}
-
-
-def each(scores: Tensor, row: Tensor, tail: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Mean binary cross-entropy of all B N scores, targets (1 - smoothing) y + smoothing / N, which are never made.
-
-    scores (B, N) logits; row, tail (K,): where y is 1. -> ()
-    """
-    count = scores.shape[1]
-    right = (1 - smoothing) * scores[row, tail].sum() + smoothing / count * scores.sum()
-    return (F.softplus(scores).sum() - right) / scores.numel()
+        return {"one of all": one_of_all(scores, row, tail)}
 
 
 class DistMult(Baseline):

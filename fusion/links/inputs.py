@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fusion.data.graph_features import GraphFeatures, Progress
 from fusion.data.link_features import NOTHING, link_features
 from fusion.links.evaluation import WHOLE
+from fusion.links.objectives import one_of_all
 from fusion.models.imf import BRANCHES
 from fusion.types import Batch, FusionError, Graph
 
@@ -60,8 +61,9 @@ class Fusing:
 
     columns: tuple[str, ...] = (*BRANCHES, WHOLE)
 
-    def __init__(self, model: IMF, batch: Batch) -> None:
-        self.model, self.batch = model, batch
+    def __init__(self, model: IMF, batch: Batch, choice: float = 0.0) -> None:
+        """choice: weight of a further term, in shares of 1 / N; see `terms`"""
+        self.model, self.batch, self.choice = model, batch, choice
 
     @property
     def module(self) -> nn.Module:
@@ -75,9 +77,19 @@ class Fusing:
         self.batch = replace(self.batch, pooled=self.model.inputs.fixed(self.batch))
 
     def terms(self, query: Tensor, row: Tensor, tail: Tensor, step: int) -> dict[str, Tensor]:
-        """The losses of the paper. query (B, 2); row, tail (K,): which entities are true of which query"""
+        """The losses of the paper, and with `choice` that of each branch to choose its answers among all entities.
+
+        The paper's are means over all N entities of yes or no, which says little of who comes first. A shift of a
+        query's scores changes nothing in the further term, so that the chances stay those of the paper's.
+        query (B, 2); row, tail (K,): which entities are true of which query
+        """
         batch = asking(self.batch, query, torch.stack((row, tail), 1))
-        return self.model.loss(self.model(batch, trace=False), batch, step)
+        output = self.model(batch, trace=False)
+        terms = self.model.loss(output, batch, step)
+        for k in BRANCHES if self.choice else ():
+            scores = output.extras[f"context/{k}"] @ output.extras[f"table/{k}"].T
+            terms[f"choice/{k}"] = self.choice / scores.shape[1] * one_of_all(scores, row, tail)
+        return terms
 
     def ranker(self) -> Callable[[Tensor], Tensor]:
         """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided.

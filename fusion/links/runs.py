@@ -183,7 +183,7 @@ def run(key: str, config: Config, task: Task, recipe: LinkRecipe, folder: Path |
         f"{len(task.triples.part('train'))} triples to train on, {len(task.triples.part('valid'))} to choose by; "
         f"{sum(p.numel() for p in model.parameters()):,} parameters, seed {recipe.seed}."
     )
-    best = followed(Fusing(model, task.batch), task.triples, recipe, folder, say, spent)
+    best = followed(Fusing(model, task.batch, recipe.choice), task.triples, recipe, folder, say, spent)
     return model.cpu().eval(), best
 
 

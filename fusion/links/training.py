@@ -63,6 +63,7 @@ class LinkRecipe(Recipe):
     decay: float = 0.0
     patience: int = 5  # checks without a better validation score before stopping
     check: int = 3  # epochs between two checks on the valid triples
+    choice: float = 3.0  # weight of the answer among all entities, in shares of 1 / N; 0: the paper's terms alone
     structure_epochs: int = 200  # of the graph encoder, before; 0: its rows start at random
     structure_rate: float = 5e-4
     baselines: tuple[str, ...] = ("distmult", "transe")  # trained beside, to compare with; popularity always is
