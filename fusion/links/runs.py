@@ -45,8 +45,8 @@ POPULARITY = "popularity"
 LARGE = 40_000  # triples above which TransE, whose distances are slow, is left out unless asked for
 # what a small graph wants, where the paper's settings are for a large one (docs/decisions)
 DEFAULTS: dict[str, Any] = {
-    "width": 64, "inputs": "projected", "offsets": True, "fusion_dropout": 0.1, "dropout": 0.2, "map_dropout": 0.0,
-    "output_dropout": 0.3, "contrastive_weight": 1e-3,
+    "width": 80, "inputs": "projected", "offsets": True, "fusion_dropout": 0.1, "dropout": 0.3, "map_dropout": 0.0,
+    "output_dropout": 0.4, "contrastive_weight": 3e-4,
 }  # fmt: skip
 Say = Callable[[str], None]
 

@@ -56,13 +56,14 @@ class Linker(Protocol):
 class LinkRecipe(Recipe):
     """How to train; the defaults are those of the keywords graph (docs/decisions)."""
 
-    epochs: int = 60
-    batch: int = 256  # queries a step
-    rate: float = 2e-3
+    epochs: int = 44
+    batch: int = 128  # queries a step
+    rate: float = 5e-3
     warm_up: float = 0.02
     decay: float = 0.0
-    patience: int = 5  # checks without a better validation score before stopping
-    check: int = 3  # epochs between two checks on the valid triples
+    clip: float = 10.0
+    patience: int = 3  # checks without a better validation score before stopping
+    check: int = 4  # epochs between two checks on the valid triples
     choice: float = 3.0  # weight of the answer among all entities, in shares of 1 / N; 0: the paper's terms alone
     structure_epochs: int = 200  # of the graph encoder, before; 0: its rows start at random
     structure_rate: float = 5e-4
