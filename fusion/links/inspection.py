@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # candidates
 RELATIONS = 256  # of which the singular values are kept
-FUSED = removals.FUSED
+FUSED, EPSILON = removals.FUSED, removals.EPSILON
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +113,6 @@ class Predictor:
     def has(self, row: int) -> dict[str, bool]:
         """{m: whether the entity really has it}, False where it is read as the mean."""
         return {m: bool(self.model.inputs.has(self.batch, m)[row]) for m in self.modalities}
-
-    def scores(self, query: Tensor) -> Tensor:
-        """Logits of every entity by branch, and the logit of the chance that is decided. (B, 2) -> (B, K + 1, N)"""
-        logits: Tensor = self.model.scores(self.batch, query.to(self.device))
-        return torch.cat((logits, self.model.decide(logits, self.read).logit(removals.EPSILON)[:, None]), 1)
 
     def inspect(
         self, head: str, relation: str | int, tail: str | None = None, *, image: Image | None = None,
@@ -303,7 +298,7 @@ class _Places:
     def __init__(self, logits: Tensor, chance: Tensor, leave_out: Sequence[int]) -> None:
         self.logits, self.chance = logits, chance  # (K, N), (N,)
         self.leave_out = torch.tensor(leave_out, dtype=torch.long, device=chance.device)
-        decided = chance.logit(removals.EPSILON)  # as in the figures of a checkpoint, where ties are of logits
+        decided = chance.logit(EPSILON)  # as in the figures of a checkpoint, where ties are of logits
         self.scores = torch.cat((logits, decided[None])).index_fill(1, self.leave_out, -torch.inf)
 
     def best(self, count: int) -> list[int]:
@@ -319,7 +314,7 @@ class _Places:
         """Place of an entity, left out or not, by every branch and then by the decision; a tie counts half."""
         scores = self.scores
         if torch.isinf(scores[-1, row]):
-            own = torch.cat((self.logits[:, row], self.chance[row].logit(removals.EPSILON)[None]))
+            own = torch.cat((self.logits[:, row], self.chance[row].logit(EPSILON)[None]))
             scores = scores.index_copy(1, self.leave_out.new_tensor([row]), own[:, None])
         nobody = self.leave_out[:0]
         found = filtered_ranks(scores, self.leave_out.new_full((len(scores),), row), nobody, nobody)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fusion.types import Batch
 
 FUSED = "fused"
-EPSILON = 1e-12  # of a logit, as in the figures of a checkpoint
+EPSILON = 1e-12  # of the logit of a chance, as in the figures of a checkpoint
 CHUNK = 4096  # entities whose factors are in memory at once: 24 MB a modality at D = 256
 
 

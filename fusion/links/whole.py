@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fusion import shelf
 from fusion.links.evaluation import WHOLE, ranked, subsets
-from fusion.links.inspection import Predictor
+from fusion.links.inspection import FUSED, Predictor
 from fusion.metrics.intervals import bootstrap, paired_bootstrap
 from fusion.types import FusionError
 
@@ -68,7 +68,7 @@ class LinkSet:
     @property
     def alignment(self) -> np.ndarray:
         """Cosines of each entity's rows between modalities, in the order of PAIRS. -> (N, 3) float32"""
-        rows = {m: self.vectors(m) for m in self.branches if m != "fused"}
+        rows = {m: self.vectors(m) for m in self.branches if m != FUSED}
         return np.stack([(rows[a] * rows[b]).sum(1) for a, b in PAIRS], 1)
 
     @cached_property
@@ -152,8 +152,17 @@ class _Ready:
         self.columns, self.predictor = (*predictor.branches, WHOLE), predictor
 
     def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 5, N), as that of `fusion.links.inputs.Fusing`."""
-        return self.predictor.scores
+        """A function (B, 2) -> (B, 5, N), as that of `fusion.links.inputs.Fusing`; it writes over what it gave."""
+        one, space = self.predictor, self.predictor.tables[FUSED].new_empty(0)
+
+        def scores(query: Tensor) -> Tensor:
+            nonlocal space
+            most = len(query) * len(self.columns) * len(one.batch.present)
+            space = space if len(space) >= most else space.new_empty(most)
+            made: Tensor = one.model.ranking(one.batch, query.to(one.device), one.read, space)
+            return made
+
+        return scores
 
 
 def _answers(predictor: Predictor, asked: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
@@ -167,10 +176,10 @@ def _answers(predictor: Predictor, asked: np.ndarray, progress: Progress | None)
     def look(rows: np.ndarray, scores: Tensor, truth: Tensor, row: Tensor, tail: Tensor) -> None:
         nonlocal done
         decided = scores[:, -1]
-        own = decided.gather(1, truth[:, None])
-        decided[row, tail] = -torch.inf  # ranked already, and not read again
-        decided.scatter_(1, truth[:, None], own)
-        top = decided.max(1)
+        own, before = decided.gather(1, truth[:, None]), decided[row, tail]
+        decided[row, tail] = -torch.inf
+        top = decided.scatter_(1, truth[:, None], own).max(1)
+        decided[row, tail] = before  # other questions are ranked by the same numbers
         chance[0, rows], chance[1, rows] = own[:, 0].sigmoid().cpu().numpy(), top.values.sigmoid().cpu().numpy()
         best[rows] = top.indices.cpu().numpy()
         done += len(rows)
