@@ -141,21 +141,7 @@ def together(shares: Mapping[tuple[str, str], float], logits: Mapping[tuple[str,
     pairs = list(shares)
     names = [t("views.list.plus").join(map(say, pair)) for pair in pairs]
     values = np.asarray([logits[pair] for pair in pairs], np.float32)
-    sheet = Sheet(key, 90 + 38 * len(pairs), right=16)
-    reach = max(float(np.abs(values).max()), 1e-3) if len(values) else 1.0
-    sheet.add(
-        "bar", x=values, y=distinct([clean(name, 30) for name in names]), orientation="h", cliponaxis=False,
-        text=[f"{num(float(v))} ({percent(shares[p])})" for v, p in zip(values, pairs, strict=True)],
-        textposition="outside", showlegend=False, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-        marker={"color": [CATEGORIES[i % 10] for i in range(len(pairs))], "line": {"color": INK, "width": 1}},
-    )  # fmt: skip
-    sheet.rule(0, dash="solid")
-    low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
-    sheet.set(
-        xaxis={"range": [low - (0.55 * reach if low < 0 else 0.06 * reach), high + (0.55 * reach if high > 0 else 0)],
-               "title": {"text": t("views.axis.logit")}, "nticks": 5},
-        yaxis={**LINES, "showgrid": False},
-    )  # fmt: skip
+    sheet = _signed(key, values, names, [CATEGORIES[i % 10] for i in range(len(pairs))])
     most = max(pairs, key=lambda pair: abs(logits[pair]))
     facts = {
         "name": names[pairs.index(most)], "share": percent(shares[most]), "value": num(logits[most]),
@@ -165,12 +151,55 @@ def together(shares: Mapping[tuple[str, str], float], logits: Mapping[tuple[str,
         t("views.axis.pair"): names, t("views.axis.logit"): values,
         t("views.axis.share"): np.asarray([shares[pair] for pair in pairs], np.float32),
     })  # fmt: skip
-    same = reach <= 1e-3
+    same = not len(values) or float(np.abs(values).max()) <= 1e-3
     return Picture(
         key, title, sheet.figure(), t("views.together.alt", **facts), table,
         t("views.together.none" if same else "views.together.finding", **facts), t("views.together.shows"),
         t("views.together.hides"),
     )  # fmt: skip
+
+
+def prefers(apart: Mapping[str, float], answer: str, rival: str) -> Picture:
+    """Which branch prefers the answer to its best rival? Logit of the one less that of the other, a bar a branch."""
+    key, title = "prefers", t("views.prefers.title")
+    branches = list(apart)
+    values = np.asarray([apart[one] for one in branches], np.float32)
+    colours = [COLOURS.get(one, CATEGORIES[i % 10]) for i, one in enumerate(branches)]
+    sheet = _signed(key, values, [say(one) for one in branches], colours)
+    listed = lambda chosen: t("views.list.comma").join(  # noqa: E731
+        f"{say(one)} {'+' if apart[one] > 0 else ''}{num(round(apart[one], 3))}" for one in chosen
+    )
+    with_it = sorted((one for one in branches if apart[one] > 0), key=lambda one: -apart[one])
+    against = sorted((one for one in branches if apart[one] <= 0), key=lambda one: apart[one])
+    names = {"answer": plain(answer), "rival": plain(rival)}
+    finding = join(
+        t("views.prefers.with", names=listed(with_it), **names) if with_it else "",
+        t("views.prefers.against", names=listed(against), **names) if against else "",
+    )
+    table = pd.DataFrame({t("views.axis.branch"): [say(one) for one in branches], t("views.axis.logit"): values})
+    return Picture(
+        key, title, sheet.figure(), finding, table, finding, t("views.prefers.shows", **names),
+        t("views.prefers.hides"),
+    )  # fmt: skip
+
+
+def _signed(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[str]) -> Sheet:
+    """Signed bars in logits around 0, with room for their numbers at both ends."""
+    sheet = Sheet(key, 84 + 36 * len(names), right=16)
+    sheet.add(
+        "bar", x=values, y=distinct([clean(name, 26) for name in names]), orientation="h", cliponaxis=False,
+        text=[num(round(float(v), 3)) for v in values], textposition="outside", showlegend=False,
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>", marker={"color": colours, "line": {"color": INK, "width": 1}},
+    )  # fmt: skip
+    sheet.rule(0, dash="solid")
+    low, high = min(0.0, float(values.min(initial=0))), max(0.0, float(values.max(initial=0)))
+    room = 0.22 * ((high - low) or 1.0)
+    sheet.set(
+        xaxis={"range": [low - room if low < 0 else -room / 4, high + room], "title": {"text": t("views.axis.logit")},
+               "nticks": 5},
+        yaxis={**LINES, "showgrid": False},
+    )  # fmt: skip
+    return sheet
 
 
 def spectrum(singular: Mapping[str, np.ndarray], name: str) -> Picture:

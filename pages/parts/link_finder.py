@@ -51,9 +51,10 @@ def show(dataset: DataSet, whole: LinkSet | None, question: Question | None) -> 
         return
     _relation(dataset, question)
     _tail(dataset, question)
-    st.markdown(t("links.instead"))
-    finder.uploader()
-    _description(dataset, question)
+    put_in = finder.picture() is not None or text(question) is not None
+    with st.expander(t("links.instead"), expanded=put_in):
+        finder.uploader()
+        _description(dataset, question)
 
 
 def take(id: str) -> None:

@@ -67,16 +67,20 @@ class Deciding:
         return found
 
     @property
+    def directed(self) -> bool:
+        """Whether both directions of a relation are told apart: where there are few."""
+        return len(questions.triples_of(self.dataset).relations) <= FEW_RELATIONS
+
+    @property
     def by_relation(self) -> pd.DataFrame:
         """MRR by relation and branch with intervals, both directions apart where there are few relations."""
-        few = len(questions.triples_of(self.dataset).relations) <= FEW_RELATIONS
         split = HELD_OUT if (self.frame["split"] == HELD_OUT).any() else str(self.frame["split"].iloc[0])
-        return cache.made(lambda: self.whole.by_relation(split, directions=few), "by_relation", *self.key)
+        return cache.made(lambda: self.whole.by_relation(split, directions=self.directed), "by_relation", *self.key)
 
     def names(self, found: pd.DataFrame) -> list[str]:
         """What the relations of rows are called."""
         triples = questions.triples_of(self.dataset)
-        return [questions.relation_name(triples, int(one)) for one in found["relation"]]
+        return [questions.arrowed(triples, int(one), self.directed) for one in found["relation"]]
 
 
 def decision(page: Deciding) -> None:

@@ -60,4 +60,5 @@ def groups(frame: pd.DataFrame, triples: TripleSet, most: int) -> dict[str, np.n
     own = relation if count <= FEW_RELATIONS else relation % count
     numbers, times = np.unique(own, return_counts=True)
     order = np.argsort(-times, kind="stable")[:most]
-    return {questions.relation_name(triples, int(numbers[at])): own == numbers[at] for at in order}
+    directed = count <= FEW_RELATIONS
+    return {questions.arrowed(triples, int(numbers[at]), directed): own == numbers[at] for at in order}

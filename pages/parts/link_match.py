@@ -61,7 +61,7 @@ def _split(whole: LinkSet) -> str:
     now = state.get("split") if state.get("split") in options else options[0]
     names = {name: t("match.split.option", name=t(f"split.{name}"), count=f"{counts[name]:,}") for name in options}
     st.segmented_control(
-        t("match.split"), options, key="link_split", default=now, required=True, help=t("linking.split.help"),
+        t("linking.split"), options, key="link_split", default=now, required=True, help=t("linking.split.help"),
         format_func=names.__getitem__, on_change=lambda: state.put(split=st.session_state["link_split"]),
     )  # fmt: skip
     return now

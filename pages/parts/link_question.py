@@ -44,6 +44,12 @@ def relation_name(triples: TripleSet, relation: int) -> str:
     return t("links.backwards", name=name) if back else name
 
 
+def arrowed(triples: TripleSet, relation: int, directed: bool = True) -> str:
+    """The same in short, for a picture: "has keyword →" asks for the tail, "has keyword ←" for the head."""
+    name, back = triples.relation(relation)
+    return f"{name} {'←' if back else '→'}" if directed else name
+
+
 def said(triples: TripleSet, head: str, relation: int) -> str:
     """A question in a line: "red apple → has keyword → ?", or "? → has keyword → fruit" where it is asked backwards."""
     name, back = triples.relation(relation)

@@ -77,7 +77,7 @@ def _config(whole: LinkSet) -> dict[str, object]:
     kinds = st.column_config
     config: dict[str, object] = {"picture": kinds.ImageColumn(t("table.picture"), width=64)}
     for name in ("question", "tail", "said"):
-        config[name] = kinds.TextColumn(t(f"linking.column.{name}"), width="large" if name == "question" else "medium")
+        config[name] = kinds.TextColumn(t(f"linking.column.{name}"), width="medium")
     config["rank"] = kinds.NumberColumn(
         t("linking.column.rank"), help=t("linking.column.rank.help"), format="%.4g", width="small"
     )

@@ -201,12 +201,12 @@ def decided(on: Looked) -> None:
     for signal in trace.of(Parts)[:1]:
         with right:
             on.signal(modalities.shares, signal)
-    with left:
-        for signal in trace.of(ModalityScores):
-            if signal.name == "branch_score":
-                on.signal(modalities.scores, signal)
-    with right:
-        on.show(lambda: links.together(seen.interaction, seen.interaction_logits), "together")
+    answer = next((one for one in (*seen.candidates, *seen.others) if one.id == seen.told.id), None)
+    rival = next((one for one in seen.candidates if one.id != seen.told.id), None)
+    if answer is not None and rival is not None:
+        apart = {branch: answer.logits[branch] - rival.logits[branch] for branch in on.branches}
+        on.show(lambda: links.prefers(apart, on.name(answer.id), on.name(rival.id)), "prefers")
+    on.show(lambda: links.together(seen.interaction, seen.interaction_logits), "together")
     found = [signal for signal in trace.of(ModalityScores) if signal.name in SCORES]
     for place, signal in zip(st.columns(2), found, strict=False):
         with place:

@@ -129,6 +129,7 @@ def _sentence(dataset: DataSet, seen: LinkObservation) -> str:
     )
     where = t(f"links.split.{seen.split or 'none'}")
     return join(
+        t("links.sentence.says", first=finder.name_of(dataset.get(seen.candidates[0].id))),
         t("links.sentence", tail=finder.name_of(seen.tail), where=where),
         t("links.sentence.raised", names=listed(seen.raised)) if seen.raised else "",
         t("links.sentence.lowered", names=listed(seen.lowered)) if seen.lowered else "",
