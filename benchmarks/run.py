@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, str] = {
     "mismatch": "Planted mismatch and calibration",
     "gallery": "Photographs unlike the training pictures",
     "alignment": "Entity alignment",
+    "links": "Link prediction",
     "faithfulness": "Does the gate tell what the picture did?",
 }
 
