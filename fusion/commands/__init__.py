@@ -29,9 +29,11 @@ def _data(parser: argparse.ArgumentParser) -> None:
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="path of an image")
     parser.add_argument("--text", help="a sentence")
-    parser.add_argument("--id", help="a sample of --data instead, or an entity")
+    parser.add_argument("--id", "--head", help="a sample of --data instead, or an entity: the head of a question")
+    parser.add_argument("--relation", help="what the head is asked for, by name; ~NAME reads it backwards")
     parser.add_argument("--data", help="data set of --id (default gloss, or what the checkpoint was trained on)")
-    parser.add_argument("--against", help="an entity of the other graph to compare with (default: the partner)")
+    parser.add_argument("--against", "--tail", help="an entity of the other graph to compare with (default: the "
+                        "partner), or the tail of a question (default: a held-out answer)")  # fmt: skip
     parser.add_argument("--recomputed", action="store_true", help="make an entity's weights anew under each subset")
     parser.add_argument("--donor", help="path of the image to exchange in the drop test")
     parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
-from fusion.commands.links import evaluate_links, train_links
+from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
 from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
 
@@ -26,6 +26,12 @@ def inspect(options: argparse.Namespace) -> int:
     checkpoint = checkpoint_for(options.checkpoint, data)
     if aligns(checkpoint):
         return inspect_entity(options, checkpoint)
+    if reads(checkpoint) == "triples":
+        return inspect_link(options, checkpoint)
+    if options.relation is not None:
+        raise FusionError(
+            f'--relation is for systems that predict links; "{checkpoint.name}" reads an image and a text.'
+        )
     pipeline = Pipeline.open(checkpoint)
     donor = sample_of(None, options.donor, "donor") if options.donor else None
     if options.id:
@@ -60,6 +66,8 @@ def observe(options: argparse.Namespace) -> int:
     checkpoint = checkpoint_for(options.checkpoint, options.data)
     if aligns(checkpoint):
         return observe_entities(options, checkpoint)
+    if reads(checkpoint) == "triples":
+        return observe_links(options, checkpoint)
     dataset = pairs_only(open_data(options.data))
     pipeline = Pipeline.open(checkpoint)
     started = time.perf_counter()

@@ -1,0 +1,90 @@
+"""An observation of a sample as JSON, in words, and as a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import fusion
+from fusion.report.folder import facts, put, signals, today
+from fusion.signals import Effects
+from fusion.words import t
+
+if TYPE_CHECKING:
+    from fusion.inference import Observation, Pipeline
+
+
+def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
+    """What `python -m fusion inspect --json` prints: plain numbers, names and shapes."""
+    trace = observation.trace
+    words = trace.steps["text"][0]
+    gate = trace["gate"].value[0].mean(-1).tolist()  # (T,)
+    drop = cast(Effects, trace["drop"])
+    return {
+        "model": pipeline.checkpoint.model,
+        "checkpoint": pipeline.checkpoint.name,
+        "weights_sha256": pipeline.checkpoint.digest,
+        "prediction": {
+            "task": pipeline.model.task.value,
+            "entities": [
+                {"text": s.text, "type": s.type, "start": s.start, "end": s.end, "probability": round(s.probability, 4)}
+                for s in observation.spans
+            ],
+        },
+        "match": {
+            "score": observation.match, "percentile": observation.percentile, "calibrated": observation.calibrated,
+        },
+        "gates": {
+            "mean": observation.mean_gate,
+            "steps": [
+                {"step": label, "mean": round(value, 4)} for label, value in zip(words.labels, gate, strict=False)
+            ],
+        },
+        "weights": dict(observation.shares),
+        "badge": observation.badge,
+        "far": dict(observation.far),
+        "drop": [
+            {"condition": name, **dict(zip(drop.observables, row, strict=True)), "entities": said}
+            for name, row, said in zip(drop.conditions, drop.value[0].tolist(), drop.said[0], strict=True)
+        ],
+        "signals": signals(trace.plus(*pipeline.model.learned())),
+        "notices": [t(notice.key, **notice.values) for notice in observation.notices],
+        "seconds": {name: round(value, 4) for name, value in observation.seconds.items()},
+        "version": fusion.__version__,
+    }  # fmt: skip
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The summary as a few lines for a terminal."""
+    entities = ", ".join(
+        f"{e['text']} ({e['type']}, {e['probability']:.2f})" for e in summary["prediction"]["entities"]
+    )
+    match = summary["match"]
+    lines = [
+        f"{summary['checkpoint']} ({summary['model']})",
+        f"entities   {entities or 'none'}",
+        "match      " + ("no image" if match["score"] is None else f"{match['score']:.2f}")
+        + ("" if match["percentile"] is None else f", above {match['percentile']:.0%} of held-out true pairs"),
+        "gate       " + ("no image" if summary["gates"]["mean"] is None else f"{summary['gates']['mean']:.2f}"),
+        "shares     " + ", ".join(f"{name} {value:.0%}" for name, value in summary["weights"].items()),
+        f"badge      {summary['badge']}",
+    ]  # fmt: skip
+    lines += [
+        f"{row['condition']:<16} match {row['match']:.2f}  gate {row['gate']:.2f}  confidence {row['confidence']:.2f}  "
+        f"{row['entities'] or 'no entity'}"
+        for row in summary["drop"]
+    ]
+    return "\n".join([*lines, *(f"note: {notice}" for notice in summary["notices"])])
+
+
+def write(folder: Path, pipeline: Pipeline, observation: Observation) -> tuple[list[str], str]:
+    """Write report.html, csv/*.csv and png/*.png into a folder, each file whole; other files there stay.
+
+    -> the names written, and one sentence on why there are no PNGs, "" when there are.
+    """
+    from fusion.views import draw_all
+
+    trace = observation.trace.plus(*pipeline.model.learned())
+    sections = draw_all(trace, observation.sample, pipeline.reference, path=observation.path)
+    told = facts(pipeline.checkpoint, pipeline.model) | {t("report.text"): observation.sample.text()} | today()
+    return put(folder, t("report.title"), trace, sections, told)
