@@ -212,8 +212,7 @@ def agreement(vectors: Sequence[Tensor], norm: str = "row") -> Tensor:
         rows, others = [unit(x) for x in vectors], max(size - 1, 1)
     else:
         rows, others = [x / x.norm().clamp(min=1e-12) for x in vectors], size
-    alike = sum(
-        (rows[a] * rows[b]).sum(1) for a in range(count) for b in range(a + 1, count)
-    ) / (count * (count - 1) / 2)  # fmt: skip
-    apart = sum((x * (x.sum(0) - x)).sum(1) for x in rows) / (count * others)
+    pairs = [(a, b) for a in range(count) for b in range(a + 1, count)]
+    alike = torch.stack([(rows[a] * rows[b]).sum(1) for a, b in pairs]).mean(0)
+    apart = torch.stack([(x * (x.sum(0) - x)).sum(1) for x in rows]).sum(0) / (count * others)
     return F.softplus(apart - alike).mean()

@@ -149,8 +149,7 @@ class IMF(FusionModel):
 
         read (..., 4) bool -> (..., 4)
         """
-        own = self.context["fused"].norm_in.weight
-        logits = own.new_zeros(len(BRANCHES)) if self.decision is None else self.decision  # type: ignore[operator]
+        logits = self.relations["structure"].new_zeros(len(BRANCHES)) if self.decision is None else self.decision
         return (logits if read is None else logits.masked_fill(~read, -torch.inf)).softmax(-1)
 
     def read(self, batch: Batch) -> Tensor:
