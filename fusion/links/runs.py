@@ -20,7 +20,7 @@ from fusion.data.feature_files import read
 from fusion.data.link_features import link_features
 from fusion.files import atomic_file, home, inside
 from fusion.links import card
-from fusion.links.baselines import BASELINES, Popularity
+from fusion.links.baselines import BASELINES, BATCH, CHECK, EPOCHS, RATE, SETTINGS, Popularity
 from fusion.links.evaluation import figures, margin, ranks_of, told
 from fusion.links.inputs import FILE, OUTER, Fusing, encoders_of, everything, read_features, without
 from fusion.links.structure import structure_rows
@@ -45,7 +45,7 @@ POPULARITY = "popularity"
 LARGE = 40_000  # triples above which TransE, whose distances are slow, is left out unless asked for
 # what a small graph wants, where the paper's settings are for a large one (docs/decisions)
 DEFAULTS: dict[str, Any] = {
-    "width": 80, "inputs": "projected", "offsets": True, "fusion_dropout": 0.1, "dropout": 0.3, "map_dropout": 0.0,
+    "width": 96, "inputs": "projected", "offsets": True, "fusion_dropout": 0.1, "dropout": 0.3, "map_dropout": 0.0,
     "output_dropout": 0.4, "contrastive_weight": 3e-4,
 }  # fmt: skip
 Say = Callable[[str], None]
@@ -252,8 +252,9 @@ def _baselines(
                 continue
             say(f"The baseline {name}, seed {seed}...")
             torch.manual_seed(seed)
-            made = BASELINES[name](len(triples), len(triples.relations), recipe.baseline_width, 0.5, "one_of_all")
-            own = replace(recipe, seed=seed, rate=recipe.baseline_rate, batch=256, epochs=60, check=5, patience=3)
+            width, dropout = SETTINGS[name]
+            made = BASELINES[name](len(triples), len(triples.relations), width, dropout, "one_of_all")
+            own = replace(recipe, seed=seed, rate=RATE, batch=BATCH, epochs=EPOCHS, check=CHECK, patience=3)
             followed(made, triples, own, None, say)
             ranks = ranks_of(made, triples, "test")[:, 0]
             found[name].append(ranks)

@@ -27,7 +27,9 @@ def structure_rows(
     graph: Graph, entities: int, relations: int, width: int, *, steps: int, rate: float, seed: int, minutes: float,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> tuple[Tensor, float]:  # fmt: skip
-    """Train the graph encoder on the edges of `graph`. -> rows (N, D) of length 1, and the seconds that it took
+    """Train the graph encoder on the edges of `graph`. -> rows (N, D), and the seconds that it took
+
+    Rows are scaled to the spread that a random start would have: longer ones drown what is learned after.
 
     progress: told the step, how many there are, and the loss. It ends early when `minutes` are over.
     Raises FusionError for an odd width, of which two heads can't have half each, or a loss that is no number.
@@ -56,4 +58,5 @@ def structure_rows(
             break
     with torch.inference_mode():
         rows = encoder.eval()(graph)[0]
-    return rows.cpu().clone(), spent
+    spread = (2 / (entities + width)) ** 0.5  # of Xavier's normal distribution for a table (N, D)
+    return (rows * (spread / rows.std().clamp(min=1e-12))).cpu().clone(), spent

@@ -56,7 +56,7 @@ class Linker(Protocol):
 class LinkRecipe(Recipe):
     """How to train; the defaults are those of the keywords graph (docs/decisions)."""
 
-    epochs: int = 44
+    epochs: int = 48
     batch: int = 128  # queries a step
     rate: float = 5e-3
     warm_up: float = 0.02
@@ -68,8 +68,6 @@ class LinkRecipe(Recipe):
     structure_epochs: int = 200  # of the graph encoder, before; 0: its rows start at random
     structure_rate: float = 5e-4
     baselines: tuple[str, ...] = ("distmult", "transe")  # trained beside, to compare with; popularity always is
-    baseline_width: int = 256
-    baseline_rate: float = 1e-2
 
 
 def fit(
