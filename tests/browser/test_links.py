@@ -1,4 +1,4 @@
-"""What a user does with a link predictor in a real browser: ask by name, put in a picture, send a link, follow errors."""
+"""What a user does with a link predictor, in a browser: ask by name, put in a picture, send a link, follow errors."""
 
 from __future__ import annotations
 
