@@ -49,7 +49,7 @@ def link_signals(
             caveat="caveat.living_factors",
         ),
         ModalityScores(
-            name="modal_alignment", unit="cosine", value=alignment(tables)[heads],
+            name="modal_alignment", unit="cosine", value=alignment({m: tables[m][heads] for m in branches[:-1]}),
             modalities=tuple(f"{a}_{b}" for a, b in PAIRS), neutral=0.0, caveat="caveat.modal_alignment",
         ),
     ]  # fmt: skip
