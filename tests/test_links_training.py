@@ -187,7 +187,7 @@ def test_ranks_are_those_of_sorted_scores() -> None:
     class Given:
         columns: tuple[str, ...] = (evaluation.WHOLE,)
 
-        def ranker(self) -> Any:
+        def ranker(self, asked: Any = None) -> Any:
             return lambda query: table[query[:, 0], query[:, 1]][:, None]
 
     ranks = evaluation.ranks_of(Given(), triples, "test")[:, 0]

@@ -45,7 +45,7 @@ class Baseline(nn.Module):
         """(B, 2) -> (B, N) logits"""
         raise NotImplementedError
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
         """A function (B, 2) -> (B, 1, N)."""
         return lambda query: self.scores(query)[:, None]
 
@@ -97,6 +97,6 @@ class Popularity:
         counts = torch.bincount(at, minlength=2 * relations * entities).reshape(2 * relations, entities)
         self.counts = counts + counts.sum(0) / (counts.sum() + 1)  # (2R, N)
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
         """A function (B, 2) -> (B, 1, N)."""
         return lambda query: self.counts[query[:, 1]][:, None]

@@ -36,8 +36,11 @@ class Ranker(Protocol):
 
     columns: tuple[str, ...]
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, C, N), with what no query changes made once."""
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, C, N), with what no query changes made once.
+
+        asked (Q, 2): all that will be asked, in this order, for those who make something of many queries at a time.
+        """
         ...
 
 
@@ -56,7 +59,8 @@ def ranked(
     again, owner = order[~fresh], (np.cumsum(fresh) - 1)[~fresh]
     found, done = np.empty((len(asked), len(linker.columns))), 0
     with torch.inference_mode():
-        for rows, scores in _chunks(linker.ranker(), asked, order[fresh]):
+        different = torch.from_numpy(asked[order[fresh], :2].astype(np.int64))
+        for rows, scores in _chunks(linker.ranker(different), asked, order[fresh]):
             _rank(found, asked, rows, scores, known, look)
             first, last = np.searchsorted(owner, (done, done + len(rows)))
             for start in range(first, last, len(rows)):

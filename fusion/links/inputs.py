@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STRUCTURE = "structure"
 OUTER = ("image", "text")
+AHEAD = 2048  # queries whose contexts are made at a time
 FILE = "file:"  # an encoder of this name is a feature file inside the checkpoint
 
 
@@ -91,24 +92,38 @@ class Fusing:
             terms[f"choice/{k}"] = self.choice / scores.shape[1] * one_of_all(scores, row, tail)
         return terms
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided.
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, 5, N), see `ranker_of`."""
+        return ranker_of(self.model, replace(self.batch, pooled=self.model.tables(self.batch)), asked)
 
-        What it gave is written over when it is called again.
-        """
-        ready = replace(self.batch, pooled=self.model.tables(self.batch))
-        read = self.model.read(self.batch)
 
-        space = ready.present.new_empty(0, dtype=torch.float32)
+def ranker_of(model: IMF, ready: Batch, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided.
 
-        def scores(query: Tensor) -> Tensor:
-            nonlocal space
-            most = len(query) * len(self.columns) * len(ready.present)
-            if len(space) < most:
-                space = space.new_empty(most)
-            return self.model.ranking(ready, query.to(ready.present.device), read, space)
+    What it gave is written over when it is called again. ready: a batch with the model's tables; asked (Q, 2): all
+    queries in the order in which they will come, so that what they look for is made for AHEAD of them at a time: a
+    relation's maps are as large as a core of the model, and queries in the order of relations share them.
+    """
+    read, device = model.read(ready), ready.present.device
+    space = ready.present.new_empty(0, dtype=torch.float32)
+    ahead: dict[str, Tensor] = {}
+    first = at = 0
 
-        return scores
+    def scores(query: Tensor) -> Tensor:
+        nonlocal space, ahead, first, at
+        most = len(query) * (len(BRANCHES) + 1) * len(ready.present)
+        space = space if len(space) >= most else space.new_empty(most)
+        if asked is None:
+            return model.ranking(ready, query.to(device), read, space)
+        if not ahead or at + len(query) > first + len(ahead[BRANCHES[0]]):
+            with torch.no_grad():
+                ahead = model.contexts(ready.pooled, asked[at : at + max(AHEAD, len(query))].to(device))
+            first = at
+        here = {k: rows[at - first : at - first + len(query)] for k, rows in ahead.items()}
+        at += len(query)
+        return model.ranking(ready, query.to(device), read, space, here)
+
+    return scores
 
 
 def encoders_of(features: GraphFeatures) -> dict[str, str]:

@@ -47,8 +47,8 @@ class Linker(Protocol):
         """The loss of a batch by term. query (B, 2); row, tail (K,): which entities are true of which query"""
         ...
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, C, N), with what no query changes made once."""
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """As `fusion.links.evaluation.Ranker`."""
         ...
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fusion import shelf
 from fusion.links.evaluation import WHOLE, ranked, subsets
+from fusion.links.inputs import ranker_of
 from fusion.links.inspection import FUSED, Predictor
 from fusion.metrics.intervals import bootstrap, paired_bootstrap
 from fusion.types import FusionError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 KEPT_AS = "links 1"  # kind and version of what is kept
 PARTS = ("test", "valid")
+PART = 256  # entities looked through at a time
 PAIRS = (("structure", "image"), ("structure", "text"), ("image", "text"))
 Progress = Callable[[int, int], None]
 Vectors = dict[str, Tensor]  # {branch: (N, D)}
@@ -151,18 +153,9 @@ class _Ready:
     def __init__(self, predictor: Predictor) -> None:
         self.columns, self.predictor = (*predictor.branches, WHOLE), predictor
 
-    def ranker(self) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 5, N), as that of `fusion.links.inputs.Fusing`; it writes over what it gave."""
-        one, space = self.predictor, self.predictor.tables[FUSED].new_empty(0)
-
-        def scores(query: Tensor) -> Tensor:
-            nonlocal space
-            most = len(query) * len(self.columns) * len(one.batch.present)
-            space = space if len(space) >= most else space.new_empty(most)
-            made: Tensor = one.model.ranking(one.batch, query.to(one.device), one.read, space)
-            return made
-
-        return scores
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """A function (B, 2) -> (B, 5, N), see `fusion.links.inputs.ranker_of`."""
+        return ranker_of(self.predictor.model, self.predictor.batch, asked)
 
 
 def _answers(predictor: Predictor, asked: np.ndarray, progress: Progress | None) -> dict[str, np.ndarray]:
@@ -178,10 +171,10 @@ def _answers(predictor: Predictor, asked: np.ndarray, progress: Progress | None)
         decided = scores[:, -1]
         own, before = decided.gather(1, truth[:, None]), decided[row, tail]
         decided[row, tail] = -torch.inf
-        top = decided.scatter_(1, truth[:, None], own).max(1)
+        value, index = _highest(decided.scatter_(1, truth[:, None], own).T)
         decided[row, tail] = before  # other questions are ranked by the same numbers
-        chance[0, rows], chance[1, rows] = own[:, 0].sigmoid().cpu().numpy(), top.values.sigmoid().cpu().numpy()
-        best[rows] = top.indices.cpu().numpy()
+        chance[0, rows], chance[1, rows] = own[:, 0].sigmoid().cpu().numpy(), value.sigmoid().cpu().numpy()
+        best[rows] = index.cpu().numpy()
         done += len(rows)
         if progress is not None:
             progress(done, len(asked))

@@ -225,15 +225,18 @@ class IMF(FusionModel):
             total = torch.addcmul(total, logits[:, i].sigmoid(), weights[i])
         return total
 
-    def ranking(self, batch: Batch, query: Tensor, read: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+    def ranking(
+        self, batch: Batch, query: Tensor, read: Tensor | None = None, out: Tensor | None = None,
+        contexts: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
         """What a ranking compares: `scores`, and last the log-odds of what `decide` makes of them. -> (B, 5, N)
 
         Without a gradient. All is made some candidates at a time in one piece of memory, candidates first:
-        `out`, at least B 5 N numbers, which saves asking the system for it.
+        `out`, at least B 5 N numbers, which saves asking the system for it. contexts: of the queries, where they are made.
         """
         tables = self._ready(batch)
         with torch.no_grad():
-            contexts = self.contexts(tables, self._asked(batch, query))
+            contexts = self.contexts(tables, self._asked(batch, query)) if contexts is None else contexts
             weights, count = self.weights(read), len(tables["fused"])
             shift = weights.new_zeros(len(BRANCHES)) if self.offsets is None else self.offsets
             shape = (len(BRANCHES) + 1, count, len(query))
