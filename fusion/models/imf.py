@@ -232,7 +232,7 @@ class IMF(FusionModel):
         """What a ranking compares: `scores`, and last the log-odds of what `decide` makes of them. -> (B, 5, N)
 
         Without a gradient. All is made some candidates at a time in one piece of memory, candidates first:
-        `out`, at least B 5 N numbers, which saves asking the system for it. contexts: of the queries, where they are made.
+        `out`, at least B 5 N numbers, which saves asking the system for it. contexts: of the queries, made before.
         """
         tables = self._ready(batch)
         with torch.no_grad():
