@@ -407,3 +407,22 @@ def test_home_leads_to_examples_that_exist(app: Open) -> None:
         if "rel" in query:
             assert found.triples is not None
             assert link_question.number(found.triples, query["rel"]) is not None
+
+
+def test_a_branch_that_no_entity_has_is_said_to_be_missing(
+    app: Open, few: DataSet, asked: LinkSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pages.parts import link_cache
+
+    gone = {**asked.decision, "image": 0.0}
+    monkeypatch.setattr(link_cache, "whole", lambda *_: replace(asked, decision=gone))
+    seen = link_cache.looked
+    monkeypatch.setattr(link_cache, "looked", lambda *a, **k: replace(seen(*a, **k), decision=gone))
+    at = app("inspect", **query_of(few, row_of(asked)))
+    assert told("links.unread", names=told("name.image")) in [one.value for one in at.info]
+    table = frame(tabbed(at, "links", "candidates"), "asked")
+    assert "rank_image" not in table
+    assert "rank_text" in table
+    at = app("fusion")
+    assert told("links.unread", names=told("name.image")) in [one.value for one in at.info]
+    assert "rank_image" not in frame(app("match"), "question")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fusion.views import base
 from fusion.views.base import Picture
+from fusion.views.links import pair_name
 from fusion.views.palette import CATEGORIES, COLOURS, INK, SEQUENTIAL, scale
 from fusion.views.sheet import LINES, Sheet, bar, heat
 from fusion.views.speech import clean, distinct, join, limit_note, num, percent, plain, say
@@ -137,7 +138,7 @@ def agreement(cosines: np.ndarray, pairs: Sequence[tuple[str, str]], whole: np.n
     rows = []
     for i, pair in enumerate(pairs):
         found = np.asarray(cosines)[np.asarray(whole)[:, i], i]
-        name = t("views.list.plus").join(map(say, pair))
+        name = pair_name(pair)
         if not len(found):
             continue
         share = 100 * np.histogram(found, edges)[0] / len(found)

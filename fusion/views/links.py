@@ -139,7 +139,7 @@ def together(shares: Mapping[tuple[str, str], float], logits: Mapping[tuple[str,
     """What do two modalities add only together? Signed logits of each pair, with its share of all pairs."""
     key, title = "together", t("views.together.title")
     pairs = list(shares)
-    names = [t("views.list.plus").join(map(say, pair)) for pair in pairs]
+    names = [pair_name(pair) for pair in pairs]
     values = np.asarray([logits[pair] for pair in pairs], np.float32)
     sheet = _signed(key, values, names, [CATEGORIES[i % 10] for i in range(len(pairs))])
     most = max(pairs, key=lambda pair: abs(logits[pair]))
@@ -181,6 +181,12 @@ def prefers(apart: Mapping[str, float], answer: str, rival: str) -> Picture:
         key, title, sheet.figure(), finding, table, finding, t("views.prefers.shows", **names),
         t("views.prefers.hides"),
     )  # fmt: skip
+
+
+def pair_name(pair: tuple[str, str]) -> str:
+    """What a reader calls two modalities together."""
+    known = say("_".join(pair))
+    return known if known != "_".join(pair) else t("views.list.plus").join(map(say, pair))
 
 
 def _signed(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[str]) -> Sheet:

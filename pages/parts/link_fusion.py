@@ -11,7 +11,7 @@ from fusion.words import t
 from pages.parts import cache, grid, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard
-from pages.parts.link_lines import BRANCH, FEW_RELATIONS, line
+from pages.parts.link_lines import BRANCH, FEW_RELATIONS, line, read_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class Deciding:
     """The questions to test under a checkpoint: each picture is made once and kept."""
 
     def __init__(self, checkpoint: Checkpoint, dataset: DataSet, whole: LinkSet) -> None:
-        self.dataset, self.whole = dataset, whole
+        self.dataset, self.whole, self.branches = dataset, whole, read_of(whole.decision)
         held = whole.frame[whole.frame["split"] == HELD_OUT]
         self.frame = held if len(held) else whole.frame
         self.key = (checkpoint.digest, dataset.digest)
@@ -88,7 +88,10 @@ def decision(page: Deciding) -> None:
     from fusion.views import linking
 
     whole = page.whole
-    make = lambda: linking.decision(whole.decision, [page.mrr(one) for one in whole.branches], page.mrr())  # noqa: E731
+    if told := unread(whole.decision):
+        st.info(told)
+    weights = {one: whole.decision[one] for one in page.branches}
+    make = lambda: linking.decision(weights, [page.mrr(one) for one in page.branches], page.mrr())  # noqa: E731
     page.show(make, "decision")
 
 
@@ -97,7 +100,7 @@ def relations(page: Deciding) -> None:
     from fusion.views import linking
 
     found = page.by_relation
-    branches = page.whole.branches
+    branches = page.branches
 
     def make() -> Picture:
         values = found[["mrr", *(f"mrr_{one}" for one in branches)]].to_numpy()

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusion.words import t
 from pages.parts import link_question as questions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from fusion.data.triples import TripleSet
@@ -16,6 +19,19 @@ if TYPE_CHECKING:
 
 BRANCH = "rank_"  # begins the columns of ranks by a branch alone
 FEW_RELATIONS = 8  # up to so many, both directions of a relation are told apart
+
+
+def read_of(decision: Mapping[str, float]) -> tuple[str, ...]:
+    """The branches that are read: one of a modality that no entity has weighs nothing, and its places mean nothing."""
+    return tuple(branch for branch, weight in decision.items() if weight > 0)
+
+
+def unread(decision: Mapping[str, float]) -> str:
+    """A sentence on the branches that aren't read, "" where all are."""
+    from fusion.views.speech import say
+
+    missing = [say(branch) for branch, weight in decision.items() if weight <= 0]
+    return t("links.unread", names=t("views.list.comma").join(missing)) if missing else ""
 
 
 def part_of(frame: pd.DataFrame, part: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from fusion.words import t
 from pages.parts import cache, finder, grid, mapping, place, state, table, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import go, guard, plain
+from pages.parts.link_lines import read_of
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _space(whole: LinkSet) -> str:
     """The vectors to lay out: those of one branch."""
     from fusion.views.speech import say
 
-    options = tuple(reversed(whole.branches))
+    options = tuple(reversed(read_of(whole.decision)))
     now = state.get("space") if state.get("space") in options else options[0]
     st.segmented_control(
         t("map.space"), options, key="link_space", default=now, required=True, help=t("map.space.help.triples"),
@@ -76,6 +77,9 @@ def rows_of(dataset: DataSet, whole: LinkSet, space: str) -> Rows:
     if total > place.CAP:
         there = np.sort(np.random.default_rng(0).choice(there, place.CAP, replace=False))
     kinds = kinds_of(questions.triples_of(dataset).kind, len(dataset))
+    order = {kind: at for at, (kind, _) in enumerate(Counter(kinds[there].tolist()).most_common())}
+    order |= {t("map.kind.other"): len(order)}
+    there = there[np.argsort([order[kind] for kind in kinds[there]], kind="stable")]  # large kinds below small ones
     ids = tuple(dataset.samples[row].id for row in there)
     return Rows(vectors[there], kinds[there], there, ids, np.zeros((0, 2), int), total)
 
@@ -86,8 +90,7 @@ def kinds_of(kinds: Sequence[str], count: int) -> np.ndarray:
         return np.asarray([t("map.kind.all")] * count, dtype=object)
     common = [kind for kind, _ in Counter(kinds).most_common(KINDS)]
     other = t("map.kind.other")
-    ordered = np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
-    return ordered
+    return np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
 
 
 def _map(dataset: DataSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
@@ -172,7 +175,7 @@ def _chosen(dataset: DataSet) -> None:
     }  # fmt: skip
     event = st.dataframe(
         shown, hide_index=True, key=f"rows_selection_{page}", on_select="rerun", selection_mode="single-row",
-        row_height=54, height=min(560, 40 + 54 * max(len(shown), 1)), column_config=config,
+        row_height=54, height=min(560, 40 + 54 * max(len(shown), 1)), column_config=config, placeholder="",
         alt=t("table.alt", count=len(shown), first=plain(shown["name"].iloc[0], 60) if len(shown) else "–"),
     )  # fmt: skip
     rows = event["selection"]["rows"]

@@ -11,7 +11,7 @@ from fusion.words import t
 from pages.parts import cache, grid, link_rows, state, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard, plain
-from pages.parts.link_lines import BRANCH, groups, line, part_of
+from pages.parts.link_lines import BRANCH, groups, line, part_of, read_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -182,7 +182,7 @@ class Linking:
         from fusion.views.speech import say
 
         columns = {t("linking.decision"): "rank"}
-        columns |= {t("aligning.only", name=say(one)): BRANCH + one for one in self.whole.branches}
+        columns |= {t("aligning.only", name=say(one)): BRANCH + one for one in read_of(self.whole.decision)}
         found = [line(name, self.frame[column].to_numpy(np.float64), self.frame) for name, column in columns.items()]
         lines = [one for one in found if one is not None]
         self.show(lambda: _drawn("branches", lines), "branches")

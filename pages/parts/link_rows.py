@@ -10,7 +10,7 @@ from fusion.words import t
 from pages.parts import cache, grid, state, table
 from pages.parts import link_question as questions
 from pages.parts.chrome import go, plain
-from pages.parts.link_lines import BRANCH
+from pages.parts.link_lines import BRANCH, read_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def show(dataset: DataSet, whole: LinkSet, part: pd.DataFrame, key: str) -> None
     shown = _shown(dataset, whole, here)
     event = st.dataframe(
         shown, hide_index=True, key=f"rows_{key}_{page}", on_select="rerun", selection_mode="single-row",
-        row_height=54, height=min(560, 40 + 54 * max(len(shown), 1)), column_config=_config(whole),
+        row_height=54, height=min(560, 40 + 54 * max(len(shown), 1)), column_config=_config(whole), placeholder="",
         alt=t("table.alt", count=len(shown), first=plain(str(shown["question"].iloc[0]), 80) if len(shown) else "–"),
     )  # fmt: skip
     chosen = event["selection"]["rows"]
@@ -62,7 +62,7 @@ def _shown(dataset: DataSet, whole: LinkSet, here: pd.DataFrame) -> pd.DataFrame
         "picture": [cache.thumbnail(dataset.get(str(id)).image()) for id in here["head"]],
         "question": [questions.said(triples, name, relation) for name, relation in asked],
         "tail": here["tail_name"].tolist(), "said": here["best_name"].where(other, "").tolist(),
-        "rank": here["rank"].tolist(), **{BRANCH + one: here[BRANCH + one].tolist() for one in whole.branches},
+        "rank": here["rank"].tolist(), **{BRANCH + one: here[BRANCH + one].tolist() for one in read_of(whole.decision)},
         "popularity": here["popularity"].tolist(),
         **{name: [t("entity.yes") if one else "" for one in here[name]] for name in FLAGS},
     })  # fmt: skip
@@ -84,7 +84,7 @@ def _config(whole: LinkSet) -> dict[str, object]:
     config["popularity"] = kinds.NumberColumn(
         t("linking.column.popularity"), help=t("linking.column.popularity.help"), format="%d", width="small"
     )
-    for one in whole.branches:
+    for one in read_of(whole.decision):
         config[BRANCH + one] = kinds.NumberColumn(
             t("table.rank_by", name=say(one)), help=t("links.column.rank_by.help"), format="%.4g", width="small"
         )

@@ -11,6 +11,7 @@ from fusion.words import t
 from pages.parts import cache, chrome, finder, grid, link_finder, state, tabs
 from pages.parts import link_question as questions
 from pages.parts.chrome import plain
+from pages.parts.link_lines import read_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ class Looked:
     def __init__(self, checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: str) -> None:
         self.checkpoint, self.dataset, self.seen = checkpoint, dataset, seen
         self.key = (checkpoint.digest, dataset.digest, seen.head.id, seen.relation, seen.told.id, own)
-        self.branches = tuple(seen.decision)
+        self.branches = read_of(seen.decision)
 
     def show(self, make: Callable[[], Picture], name: str, *, title: bool = True) -> None:
         """A picture of this question, made once."""
@@ -78,7 +79,10 @@ def overview(on: Looked) -> None:
         _one(on, seen.told, seen.told_imputed, "told")
     rank = seen.rank
     if rank is not None:
-        on.show(lambda: links.pulled(seen.rank_by, rank, seen.among), "pulled")
+        ranks = {branch: seen.rank_by[branch] for branch in on.branches}
+        on.show(lambda: links.pulled(ranks, rank, seen.among), "pulled")
+    if told := unread(seen.decision):
+        st.info(told)
 
 
 def _one(on: Looked, sample: Sample, imputed: Mapping[str, bool], key: str) -> None:
@@ -172,7 +176,7 @@ def _table(on: Looked, found: tuple[LinkCandidate, ...], key: str) -> None:
         config[f"rank_{branch}"] = kinds.NumberColumn(label, help=told, format="%d", width="small")
     event = st.dataframe(
         frame, hide_index=True, key=key, on_select="rerun", selection_mode="single-row", row_height=54,
-        height=40 + 54 * len(frame), column_config=config,
+        height=40 + 54 * len(frame), column_config=config, placeholder="",
         alt=t("table.alt", count=len(frame), first=plain(frame["name"].iloc[0], 60)),
     )  # fmt: skip
     chosen = event["selection"]["rows"]
@@ -219,10 +223,8 @@ def relation(on: Looked) -> None:
 
     seen = on.seen
     name = questions.relation_name(questions.triples_of(on.dataset), seen.relation)
-    on.show(lambda: links.turned({one: found.turned for one, found in seen.context.items()}), "turned")
-    on.show(
-        lambda: links.spectrum({one: found.singular.numpy() for one, found in seen.context.items()}, name), "spectrum"
-    )
+    on.show(lambda: links.turned({one: seen.context[one].turned for one in on.branches}), "turned")
+    on.show(lambda: links.spectrum({one: seen.context[one].singular.numpy() for one in on.branches}, name), "spectrum")
 
 
 def drop(on: Looked) -> None:
@@ -234,7 +236,7 @@ def drop(on: Looked) -> None:
     signal = seen.drop_head if head else seen.drop
     name = plain(finder.name_of(seen.told), 60)
     st.caption(t("links.drop.tell", name=name))
-    modalities = tuple(one for one in on.branches if one in seen.imputed)
+    modalities = tuple(seen.imputed)
     found = _subsets(on, modalities, signal)
     on.show(lambda: entity.subsets(signal, modalities, found, goal="answer"), "subsets_head" if head else "subsets")
     _worth(on)

@@ -11,6 +11,7 @@ from fusion.words import t
 from pages.parts import cache, chrome, finder, link_cache, link_finder, link_tabs, recent, state
 from pages.parts import link_question as questions
 from pages.parts.chrome import plain
+from pages.parts.link_lines import read_of
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
@@ -94,7 +95,8 @@ def strip(dataset: DataSet, seen: LinkObservation, before: LinkObservation | Non
     from fusion.views.speech import num, percent, say, tell
 
     first = seen.candidates[0]
-    best = min(seen.rank_by, key=seen.rank_by.__getitem__, default="")
+    ranks = {branch: seen.rank_by[branch] for branch in read_of(seen.decision) if branch in seen.rank_by}
+    best = min(ranks, key=ranks.__getitem__, default="")
     top = max(seen.decision, key=seen.decision.__getitem__)
     among = t("entity.among", count=f"{seen.among:,}")
     if before is not None and before.rank is not None:
@@ -127,12 +129,14 @@ def _sentence(dataset: DataSet, seen: LinkObservation) -> str:
     listed = lambda names: t("views.list.comma").join(  # noqa: E731
         t("views.pulled.one", name=say(one), rank=f"{seen.rank_by[one]:,}") for one in names
     )
+    read = set(read_of(seen.decision))
+    raised, lowered = ([one for one in names if one in read] for names in (seen.raised, seen.lowered))
     where = t(f"links.split.{seen.split or 'none'}")
     return join(
         t("links.sentence.says", first=finder.name_of(dataset.get(seen.candidates[0].id))),
         t("links.sentence", tail=finder.name_of(seen.tail), where=where),
-        t("links.sentence.raised", names=listed(seen.raised)) if seen.raised else "",
-        t("links.sentence.lowered", names=listed(seen.lowered)) if seen.lowered else "",
+        t("links.sentence.raised", names=listed(raised)) if raised else "",
+        t("links.sentence.lowered", names=listed(lowered)) if lowered else "",
     )
 
 
