@@ -1,7 +1,7 @@
 """IMF's rows of entities before any fusion: learned ones of the graph, pictures and texts reduced to one width.
 
-Paper: Li et al., WWW 2023, doi:10.1145/3543507.3583554; released code: HestiaSky/IMF-Pytorch@df883e4, whose means of
-neighbouring features `pooled` repeats.
+Paper: Li et al., WWW 2023, doi:10.1145/3543507.3583554, the E of eq. (1); released code: HestiaSky/IMF-Pytorch@df883e4,
+whose means of neighbouring features `pooled` repeats.
 """
 
 from __future__ import annotations
