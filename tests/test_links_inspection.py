@@ -445,3 +445,26 @@ def test_a_batch_of_everything_is_asked_without_a_question(predictor: Predictor)
     assert len(asking(batch, torch.tensor([[0, 1], [2, 3]])).ids) == 2
     assert batch.query is not None
     assert len(batch.query) == 0
+
+
+def test_a_checkpoint_that_learned_its_rows_needs_no_features(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSION_HOME", str(tmp_path))
+    torch.manual_seed(2)
+    model = IMF(
+        Config.released(entities=N, relations=len(RELATIONS), width=16, image_width=4096, text_width=768)
+    ).eval()
+    saved = checkpoints.save(
+        tmp_path / "adopted", model, encoders={}, data="small", metrics={}, card="", origin={"kind": "adopted"}
+    )
+    own = Predictor.open(saved, world.data)
+    query = own.triples.queries("test")[0].tolist()
+    seen = own.inspect(id(query[0]), query[1], id(query[2]))
+    assert seen.imputed == dict.fromkeys(MODALITIES, False)
+    assert seen.decision == pytest.approx(dict.fromkeys(BRANCHES, 0.25))
+    rows = model.inputs.trained["image"]
+    torch.testing.assert_close(seen.trace["embedding_image"].value[0], rows[query[0]])
+    assert len(own.whole().frame) == 2 * len(own.triples.part("test", "valid"))
+    with pytest.raises(FusionError, match="learned a row of its own for every picture"):
+        own.inspect(id(query[0]), query[1], image=Image(data=b"x"))

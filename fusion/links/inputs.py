@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STRUCTURE = "structure"
 OUTER = ("image", "text")
 AHEAD = 2048  # queries whose contexts are made at a time
+OWN = "learned"  # source of rows that a checkpoint holds itself
 FILE = "file:"  # an encoder of this name is a feature file inside the checkpoint
 
 
@@ -153,6 +154,11 @@ def read_features(
             "on; open the files as they were, or train a checkpoint on these."
         )
     read = tuple(m for m in OUTER if checkpoint.encoders.get(m) != NOTHING)
+    if not config["freeze_features"]:  # its rows of pictures and texts are weights of its own
+        ids, count = tuple(sample.id for sample in dataset.samples), len(dataset)
+        known = {m: torch.ones(count, dtype=torch.bool) for m in read}
+        tables = {m: torch.zeros(count, 1) for m in read}
+        return without(GraphFeatures(ids, tables, known, dict.fromkeys(read, OWN)), count)
     widths = {m: config[f"{m}_width"] for m in read}
     encoders = {m: name for m, name in checkpoint.encoders.items() if name != NOTHING and not name.startswith(FILE)}
     return without(link_features(dataset, read, files, progress, encoders=encoders, widths=widths), len(dataset))
