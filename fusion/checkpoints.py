@@ -240,7 +240,10 @@ def save(
     half: bool = False,
     fill: Callable[[Path], None] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint folder at once (aside, then renamed). `half` stores float16; `fill` adds files to it."""
+    """Write a checkpoint folder at once (aside, then renamed). `fill` adds files to it.
+
+    `half` stores float16, but for tensors with numbers beyond 65,504.
+    """
     config = {
         "format": FORMAT,
         "model": model.card.key,
@@ -252,7 +255,7 @@ def save(
         "versions": {"fusionscope": fusion.__version__, "torch": torch.__version__.split("+")[0]},
     }
     weights = {
-        name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        name: (_halved(value) if half else value).detach().cpu().contiguous().clone()
         for name, value in model.state_dict().items()
     }
     with atomic_folder(folder) as aside:
@@ -265,3 +268,8 @@ def save(
         for path in (aside, *aside.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
     return read(folder)
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    small = value.half() if value.is_floating_point() else value
+    return value if small.isinf().any() else small

@@ -190,3 +190,11 @@ def test_a_killed_save_leaves_the_old_checkpoint_whole_and_nothing_that_is_liste
     ours = [made for made in checkpoints.listed() if made.folder.parent == saved.parent.resolve()]
     assert [made.name for made in ours] == ["toy"]
     assert checkpoints.unreadable() == {}
+
+
+def test_half_precision_keeps_numbers_that_it_cannot_hold(tmp_path: Path) -> None:
+    model = build("imf")
+    with torch.no_grad():
+        model.get_buffer("context.fused.norm_out.running_var").fill_(1e6)
+    saved = checkpoints.save(tmp_path / "c", model, encoders={}, data="x", metrics={}, card="", origin={}, half=True)
+    assert (checkpoints.load(saved).get_buffer("context.fused.norm_out.running_var") == 1e6).all()

@@ -88,9 +88,13 @@ def test_a_run_that_stopped_goes_on_exactly(tmp_path: Path) -> None:
     run = fit(small(made), made.triples, RECIPE, folder=tmp_path / "run")
     assert [next(run).number for _ in range(9)][-1] == 8  # the last state that was kept is that of epoch 6
     other = list(fit(small(made), made.triples, RECIPE, folder=tmp_path / "run"))
-    assert other[0].number == 7
+    assert [epoch.number for epoch in other[:2]] == [6, 7]
     assert other[-1].losses == whole[-1].losses
     assert all(torch.equal(value, whole[-1].state[name]) for name, value in other[-1].state.items())
+    ended = list(fit(small(made), made.triples, RECIPE, folder=tmp_path / "run"))
+    assert [epoch.number for epoch in ended] == [12], "an ended run still gives what it kept"
+    assert ended[0].scores == next(epoch.scores for epoch in reversed(whole) if epoch.best)
+    assert all(torch.equal(value, whole[-1].state[name]) for name, value in ended[0].state.items())
 
 
 def test_triples_to_test_are_never_read() -> None:

@@ -226,8 +226,7 @@ def followed(
             losses = f"loss {sum(last.losses.values()):.4f}  " if last.losses else ""
             scores = "  ".join(f"{k} {v:.3f}" for k, v in last.scores.items())
             say(f"epoch {last.number}/{recipe.epochs}  {losses}{scores}  {last.seconds:.0f} s{' *' * last.best}")
-    if last is None:
-        raise FusionError("The run had ended already; train again without --resume.")
+    assert last is not None, "an epoch comes first, and be it the one that was kept"
     linker.module.load_state_dict(last.state)
     best = chosen or last
     return replace(best, chosen=last.chosen, seconds=last.seconds)

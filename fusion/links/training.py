@@ -73,7 +73,8 @@ class LinkRecipe(Recipe):
 def fit(
     linker: Linker, triples: TripleSet, recipe: LinkRecipe, *, folder: Path | None = None, spent: float = 0.0
 ) -> Iterator[Epoch]:
-    """Train on the train split, judged on the valid one; yields after every epoch, the first as it came, number 0.
+    """Train on the train split, judged on the valid one; yields after every epoch. Before, the model as it came,
+    number 0, or the epoch that a resume goes on from.
 
     folder: where to keep the state for a resume; spent: seconds of the budget that are gone already.
     Raises FusionError when a split is empty or the loss stops being a number.
@@ -90,6 +91,7 @@ def fit(
     saved = folder / "state.pt" if folder is not None else None
     if saved is not None and saved.exists():
         run.restore(torch.load(saved, weights_only=True, map_location="cpu"))
+        yield run.told({}, run.scores, better=True)  # what is kept: a run that had ended may not have been measured
     else:
         yield run.check({})
     while run.number < recipe.epochs and run.idle < recipe.patience and run.spent <= recipe.minutes * 60:
@@ -125,6 +127,7 @@ class _Run:
         torch.manual_seed(recipe.seed)
         self.number, self.chosen, self.top, self.idle, self.spent = 0, 0, -math.inf, 0, 0.0
         self.kept: dict[str, Tensor] = {}
+        self.scores: dict[str, float] = {}  # of the best check
         self.clock = Clock()
 
     def _rate(self, step: int) -> float:
@@ -173,7 +176,7 @@ class _Run:
         scores |= {name: float(value.mean()) for name, value in by.items() if name != WHOLE}
         better = score > self.top
         if better:
-            self.top, self.idle, self.chosen = score, 0, self.number
+            self.top, self.idle, self.chosen, self.scores = score, 0, self.number, scores
             self.kept = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
         else:
             self.idle += 1
@@ -190,7 +193,7 @@ class _Run:
             "model": self.linker.module.state_dict(), "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(), "generator": self.generator.get_state(),
             "random": torch.get_rng_state(), "kept": self.kept, "number": self.number, "chosen": self.chosen,
-            "top": self.top, "idle": self.idle, "spent": self.spent,
+            "top": self.top, "idle": self.idle, "spent": self.spent, "scores": self.scores,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -201,4 +204,4 @@ class _Run:
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
         self.kept, self.number, self.chosen = state["kept"], state["number"], state["chosen"]
-        self.top, self.idle, self.spent = state["top"], state["idle"], state["spent"]
+        self.top, self.idle, self.spent, self.scores = state["top"], state["idle"], state["spent"], state["scores"]
