@@ -115,19 +115,9 @@ def write_link(folder: Path, predictor: Predictor, observation: LinkObservation)
 
 def _answers(predictor: Predictor, seen: LinkObservation) -> list[Picture]:
     """Who stands where by whom, where each branch puts the answer, and what modalities do only together."""
-    import numpy as np
-
     from fusion.views import links
 
-    shown, branches = seen.candidates, tuple(seen.decision)
-    called = lambda id: predictor.dataset.get(id).called()  # noqa: E731
-    truth = next((i for i, one in enumerate(shown) if seen.tail is not None and one.id == seen.tail.id), None)
-    found = links.Ranked(
-        [called(one.id) for one in shown], np.asarray([one.score for one in shown]), [one.rank for one in shown],
-        np.asarray([[one.ranks[branch] for branch in branches] for one in shown]), branches, truth,
-        {branch: called(id) for branch, id in seen.votes.items()}, seen.among,
-    )  # fmt: skip
-    made = [links.ranking(found)]
+    made = [links.ranking(links.Ranked.of(seen, lambda id: predictor.dataset.get(id).called()))]
     if seen.rank is not None:
         made.append(links.pulled(seen.rank_by, seen.rank, seen.among))
     return [*made, links.together(seen.interaction, seen.interaction_logits)]

@@ -18,7 +18,9 @@ from fusion.views.speech import clean, distinct, join, num, percent, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fusion.links.observed import LinkObservation
 
 ENERGY = 0.9  # of the squared singular values: the directions that hold so much of a relation
 FIRST = " ★"
@@ -36,6 +38,19 @@ class Ranked:
     truth: int | None  # which of them is the answer asked about, None when it isn't known
     votes: Mapping[str, str]  # {branch: name of whom it alone puts first}
     among: int  # entities that are ranked
+
+    @classmethod
+    def of(cls, seen: LinkObservation, called: Callable[[str], str]) -> Ranked:
+        """The candidates of a question, by the branches that are read. called: name of an entity by its id"""
+        shown = seen.candidates
+        branches = tuple(branch for branch, weight in seen.decision.items() if weight > 0)
+        goal = None if seen.tail is None else seen.tail.id
+        return cls(
+            [called(one.id) for one in shown], np.asarray([one.score for one in shown]), [one.rank for one in shown],
+            np.asarray([[one.ranks[branch] for branch in branches] for one in shown]), branches,
+            next((i for i, one in enumerate(shown) if one.id == goal), None),
+            {branch: called(id) for branch, id in seen.votes.items()}, seen.among,
+        )  # fmt: skip
 
 
 def ranking(found: Ranked) -> Picture:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from fusion.words import t
@@ -123,19 +122,8 @@ def candidates(on: Looked) -> None:
     from fusion.views import links
 
     seen = on.seen
-    shown = seen.candidates
-    truth = None if seen.tail is None else next((i for i, one in enumerate(shown) if one.id == seen.tail.id), None)
-    names = [on.name(one.id) for one in shown]
-
-    def make() -> Picture:
-        ranks = np.asarray([[one.ranks[branch] for branch in on.branches] for one in shown])
-        chance = np.asarray([one.score for one in shown])
-        votes = {branch: on.name(id) for branch, id in seen.votes.items()}
-        found = links.Ranked(names, chance, [c.rank for c in shown], ranks, on.branches, truth, votes, seen.among)
-        return links.ranking(found)
-
-    on.show(make, "ranking")
-    _table(on, shown, "candidates")
+    on.show(lambda: links.ranking(links.Ranked.of(seen, on.name)), "ranking")
+    _table(on, seen.candidates, "candidates")
     if seen.others:
         st.markdown(f"##### {t('links.others')}")
         st.markdown(t("links.others.tell"))
