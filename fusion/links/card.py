@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 COLUMNS = {"mrr": "MRR", "hits1": "H@1", "hits3": "H@3", "hits10": "H@10"}
 SUBSETS = {
     "clean": "clean: in no other split, and not turned round in train",
-    "own words": "not copied: neither name stands in the other",
+    "own words": "neither name stands in the other",
+    "own keywords": "keywords that do not stand in the emoji's name",
 }
 SAID = {"popularity": "popularity", "distmult": "DistMult", "transe": "TransE"}
 

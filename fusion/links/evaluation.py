@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fusion.data.graphs import SPLITS
+from fusion.data.keywords import copied
 from fusion.metrics.intervals import bootstrap, paired_bootstrap
 from fusion.metrics.ranking import filtered_ranks
 from fusion.types import FusionError, Text
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CELLS = 2**24  # scores at a time, 64 MB
 WHOLE = "decision"
+KEYWORD = "hasKeyword"  # a relation whose tails may be copied from the head's name
 POPULAR = ((0, 2, "0-2"), (3, 10, "3-10"), (11, 30, "11-30"), (31, 2**31, "31-"))  # training triples of the answer
 
 
@@ -151,6 +153,7 @@ def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
     """Parts of a split that are told apart. -> {name: (E',) bool}
 
     "own words": neither end's name stands in the other's name, so that reading does not give the answer away;
+    "own keywords": of the relation hasKeyword, letter for letter, as assets/data/keywords/card.md counts them;
     "clean": not in another split as well, nor turned round in train.
     """
     assert dataset.triples is not None, "ranks are of triples"
@@ -160,6 +163,11 @@ def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
     if any(names):
         ends = dataset.triples.triples[rows][:, [0, 2]].tolist()
         found["own words"] = np.array([not within(names[head], names[tail]) for head, tail in ends], dtype=bool)
+    if KEYWORD in dataset.triples.relations:
+        part = dataset.triples.triples[rows]
+        parts = [sample.parts.get("name") for sample in dataset.samples]
+        given = copied(part, [one.raw if isinstance(one, Text) else "" for one in parts])
+        found["own keywords"] = (part[:, 1] == dataset.triples.relations.index(KEYWORD)) & ~given
     return found
 
 

@@ -148,23 +148,29 @@ def _one(
         done = checkpoints.read(target)
         if done.metrics.get("seed") == recipe.seed and dict(done.config) == dataclasses.asdict(config):
             say(f"{title} was trained already.")
-            return done, _ranks(done, task)
+            return _measured(done, task, recipe, dict(done.metrics))
     if not resume:
         for path in ("state.pt", "structure.pt"):
             (folder / path).unlink(missing_ok=True)
     model, epoch = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(epoch.seconds)}
     found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe)}
-    saved = _save(model, task, title, recipe, found)
-    say("Measuring on the triples to test...")
-    ranks = _ranks(saved, task)  # half precision: what is measured is what is kept
-    found["test"] = figures(task.dataset, Fusing.columns, ranks)
-    stored: IMF = checkpoints.load(saved)  # type: ignore[assignment]  # its system
-    found["weights"] = dict(zip(BRANCHES, stored.weights(stored.read(task.batch)).tolist(), strict=True))
-    made = _save(model, task, title, recipe, found)
+    made, ranks = _measured(_save(model, task, title, recipe, found), task, recipe, found, say)
     for path in ("state.pt", "structure.pt"):
         (folder / path).unlink(missing_ok=True)
     return made, ranks
+
+
+def _measured(
+    saved: Checkpoint, task: Task, recipe: LinkRecipe, found: dict[str, Any], say: Say = lambda _: None
+) -> tuple[Checkpoint, np.ndarray]:
+    """A checkpoint with its figures on the triples to test, and its ranks (2 E', C) there."""
+    say("Measuring on the triples to test...")
+    ranks = _ranks(saved, task)  # half precision: what is measured is what is kept
+    stored: IMF = checkpoints.load(saved)  # type: ignore[assignment]  # its system
+    weights = dict(zip(BRANCHES, stored.weights(stored.read(task.batch)).tolist(), strict=True))
+    now = found | {"test": figures(task.dataset, Fusing.columns, ranks), "weights": weights}
+    return (saved if now == saved.metrics else _save(stored, task, saved.name, recipe, now)), ranks
 
 
 def _ranks(checkpoint: Checkpoint, task: Task, split: str = "test") -> np.ndarray:
