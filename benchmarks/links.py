@@ -85,7 +85,8 @@ def reached() -> list[Row]:
     return rows
 
 
-SUBSETS = {"clean": "neither elsewhere nor turned round in train", "own words": "neither name in the other"}
+SUBSETS = {"clean": "neither elsewhere nor turned round in train", "own words": "neither name in the other",
+           "own keywords": "keywords not in the name"}  # fmt: skip
 
 
 def _margins(name: str, metrics: Mapping[str, Any]) -> list[Row]:
