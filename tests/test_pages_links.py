@@ -337,7 +337,9 @@ def test_relations_by_branch_and_the_gain_of_fusion_are_those_of_the_set(
     assert page.names(table)[0].endswith(("→", "←"))
     found = link_fusion.gains(page)
     assert [one.value for one in found] == sorted((one.value for one in found), reverse=True)
-    at = app("fusion")
+    at = tabbed(app("fusion"), "deciding", "relations")
+    tails = held[held["relation"] == table["relation"].iloc[0]]
+    assert num(round(float((1 / tails["rank"]).mean()), 3)) in said(at)
     for tab in link_fusion.TABS:
         tabbed(at, "deciding", tab)
         assert not at.error, tab

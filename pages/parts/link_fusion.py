@@ -11,7 +11,7 @@ from fusion.words import t
 from pages.parts import cache, grid, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard
-from pages.parts.link_lines import BRANCH, FEW_RELATIONS, line, read_of, unread
+from pages.parts.link_lines import BRANCH, FEW_RELATIONS, groups, line, read_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,12 +99,12 @@ def relations(page: Deciding) -> None:
     """Relation by branch: who finds the answer where."""
     from fusion.views import linking
 
-    found = page.by_relation
-    branches = page.branches
-
     def make() -> Picture:
-        values = found[["mrr", *(f"mrr_{one}" for one in branches)]].to_numpy()
-        return linking.by_relation(page.names(found), found["n"].to_numpy(), values, branches)
+        masks = groups(page.frame, questions.triples_of(page.dataset), len(page.frame))
+        inverse = 1 / np.stack([page.ranks(one) for one in ("", *page.branches)], 1)
+        cells = np.stack([inverse[mask].mean(0) for mask in masks.values()])
+        counts = np.asarray([int(mask.sum()) for mask in masks.values()])
+        return linking.by_relation(list(masks), counts, cells, page.branches)
 
     page.show(make, "relations")
 
@@ -113,7 +113,8 @@ def gain(page: Deciding) -> None:
     """Where the decision is above its best branch, and where it is below."""
     from fusion.views import faithful, linking
 
-    found = gains(page)
+    with st.spinner(t("deciding.wait"), show_time=True):  # a thousand resamples a relation
+        found = gains(page)
     if not found:
         st.info(t("deciding.gain.few", n=LEAST))
         return
