@@ -214,6 +214,7 @@ def test_figures_tell_directions_branches_and_subsets() -> None:
     assert sum(one["n"] for one in found["popularity"].values()) == 2 * count
     gain = evaluation.margin([ranks[:, 1]], [ranks[:, 0]])
     assert gain["low"] > 0
+    assert gain["value"] == pytest.approx((gain["tail"]["value"] + gain["head"]["value"]) / 2)
     with pytest.raises(FusionError, match="has no test triples"):
         evaluation.ranks_of(
             Popularity(triples.queries("train"), SIZE, 2), replace(triples, split=triples.split.clip(max=1)), "test"

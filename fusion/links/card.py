@@ -60,11 +60,16 @@ def _main(test: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         lines += _table(f"{SUBSETS[name]} ({test['subsets'][name]['n']:,}), tails", parts, "tail")
         lines += _table(f"{SUBSETS[name]}, heads", parts, "head")
     for name, one in found.get("margin", {}).items():
+        parts = [f"{way} {_signed(one[way])}" for way in ("tail", "head")]
         lines.append(
-            f"* Mean MRR of both directions less that of {SAID.get(name) or name} ({one['other']:.3f}): "
-            f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}, triples drawn together)."
+            f"* Mean MRR of both directions less that of {SAID.get(name) or name} ({one['other']:.3f}): {_signed(one)}; "
+            f"{', '.join(parts)}. In brackets 95 % bootstrap intervals, triples drawn together."
         )
     return lines
+
+
+def _signed(one: Mapping[str, float]) -> str:
+    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
 
 
 def _table(title: str, rows: Mapping[str, Sequence[Mapping[str, Any]]], direction: str | None) -> list[str]:

@@ -208,9 +208,19 @@ def by_popularity(triples: TripleSet, ranks: np.ndarray, split: str) -> dict[str
     return {name: {"n": int(mask.sum()), **told(ranks[mask])} for name, mask in masks.items() if mask.any()}
 
 
-def margin(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> dict[str, float]:
-    """Mean MRR of our runs less that of the other ones, triples drawn together. Each (2 E',) ranks"""
-    mean = [np.mean([reciprocal(one) for one in side], 0) for side in (ours, theirs)]
+def margin(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Mean MRR of our runs less that of the other ones, triples drawn together. Each (2 E',) ranks, tails first
+
+    -> {"value", "low", "high", "other": theirs} of both directions, and the same of "tail" and "head"
+    """
+    found = _less([reciprocal(one) for one in ours], [reciprocal(one) for one in theirs])
+    for name, part in (("tail", slice(None, len(ours[0]) // 2)), ("head", slice(len(ours[0]) // 2, None))):
+        found[name] = _less([1 / one[part] for one in ours], [1 / one[part] for one in theirs])
+    return found
+
+
+def _less(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> dict[str, Any]:
+    mean = [np.mean(side, 0) for side in (ours, theirs)]
     interval = paired_bootstrap(*mean)
     return {"value": interval.value, "low": interval.low, "high": interval.high, "other": float(mean[1].mean())}
 
