@@ -62,7 +62,8 @@ def _main(test: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     for name, one in found.get("margin", {}).items():
         parts = [f"{way} {_signed(one[way])}" for way in ("tail", "head")]
         lines.append(
-            f"* Mean MRR of both directions less that of {SAID.get(name) or name} ({one['other']:.3f}): {_signed(one)}; "
+            f"* Mean MRR of both directions less that of {SAID.get(name) or name} ({one['other']:.3f}): "
+            f"{_signed(one)}; "
             f"{', '.join(parts)}. In brackets 95 % bootstrap intervals, triples drawn together."
         )
     return lines
