@@ -10,7 +10,8 @@ from pages.parts import cache, chrome, using
 # One example of a bundled data set for each: what Inspect opens with.
 EXAMPLES: dict[str, dict[str, str]] = {
     "emoji": {"id": "en-0101"},  # a curling stone: no modality finds it alone, all together do
-    "keywords": {"id": "k-0004", "rel": "hasKeyword"},
+    # French fries and food: the graph alone puts it at place 25, its name's words bring it up
+    "keywords": {"id": "k-2581", "rel": "hasKeyword", "against": "k-0899"},
 }
 
 
