@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
     from fusion.links.whole import LinkSet
     from fusion.observations import Observed
+    from pages.parts.kinds import Kind
 
+Whole = TypeVar("Whole")
 PASSES = 25  # samples a second on two busy cores: what the estimate before the first report is made of
 
 WARM, ENTITIES = 40, 250  # seconds to load and read features, entities a second: the same for graphs
@@ -28,36 +30,27 @@ QUESTIONS = 1_000  # questions of links a second
 
 def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
     """What a page of a whole data set shows; None when something is missing, which is said with its way out."""
-    dataset, checkpoint = chrome.dataset(), chrome.checkpoint()
-    if dataset is None or checkpoint is None:
-        return None
-    seen = cache.observed(checkpoint, dataset)
-    if seen is None:
-        offer(checkpoint, dataset)
-        return None
-    recent.note(page, checkpoint, dataset)
-    return checkpoint, dataset, seen
+    return _computed(page, "pairs", cache.observed)
 
 
 def aligned(page: str) -> tuple[Checkpoint, DataSet, AlignedSet] | None:
-    """What a page of all entities shows; None when something is missing, which is said with its way out."""
-    dataset, checkpoint = chrome.dataset("graph"), chrome.checkpoint()
-    if dataset is None or checkpoint is None:
-        return None
-    seen = cache.aligned(checkpoint, dataset)
-    if seen is None:
-        offer(checkpoint, dataset)
-        return None
-    recent.note(page, checkpoint, dataset)
-    return checkpoint, dataset, seen
+    """As `observed`, of all entities of two graphs."""
+    return _computed(page, "graph", cache.aligned)
 
 
 def linked(page: str) -> tuple[Checkpoint, DataSet, LinkSet] | None:
-    """What a page of all held-out questions shows; None when something is missing, which is said with its way out."""
-    dataset, checkpoint = chrome.dataset("triples"), chrome.checkpoint()
+    """As `observed`, of all held-out questions to a graph."""
+    return _computed(page, "triples", link_cache.whole)
+
+
+def _computed(
+    page: str, kind: Kind, kept: Callable[[Checkpoint, DataSet], Whole | None]
+) -> tuple[Checkpoint, DataSet, Whole] | None:
+    """What was kept of a data set of this kind under the checkpoint in use; without it, the offer to compute it."""
+    dataset, checkpoint = chrome.dataset(kind), chrome.checkpoint()
     if dataset is None or checkpoint is None:
         return None
-    seen = link_cache.whole(checkpoint, dataset)
+    seen = kept(checkpoint, dataset)
     if seen is None:
         offer(checkpoint, dataset)
         return None
