@@ -147,6 +147,29 @@ class Parts(Signal):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opinions(Signal):
+    """What each voice answers on its own (a modality, a branch), beside what they answer together."""
+
+    value: Tensor  # (B, V) scores, or (B, V, C) probabilities of classes
+    voices: tuple[str, ...]
+    present: Tensor  # (B, V) bool, False where a voice had nothing to answer from
+    together: Tensor  # (B,) or (B, C), what the model answers
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Signal):
+    """What a model makes of the steps of one modality, beside what they were."""
+
+    value: Tensor  # (B, T, D) the guess
+    truth: Tensor  # (B, T, D)
+    steps: str  # modality whose steps T are
+    mask: Tensor  # (B, T) bool, real steps
+    hidden: Tensor  # (B, T) bool, real steps that the model did not see
+    scale: Tensor  # (B, D) > 0, spread of each feature, to compare errors with
+
+
+@dataclass(frozen=True, kw_only=True)
 class Norms(Signal):
     """Length of one vector a step relative to another: whether an open gate lets anything through."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import PIL.Image
     import torch  # takes seconds to import: a page shows its heading before
     from torch import Tensor
@@ -56,7 +57,22 @@ class Image:
         return open_picture(self)
 
 
-Part = Text | Image
+@dataclass(frozen=True)
+class Audio:
+    """A recording: the encoded bytes of a WAV, OGG or FLAC file, or a path to read them from (one of the two)."""
+
+    path: Path | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """The features of one modality as a file gave them: nothing a person could look at stands behind them."""
+
+    values: np.ndarray  # (T, D) real steps only
+
+
+Part = Text | Image | Audio | Numbers
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,11 @@ class Sample:
         """The raw text, "" without one."""
         part = self.parts.get("text")
         return part.raw if isinstance(part, Text) else ""
+
+    def audio(self) -> Audio | None:
+        """The recording, None without one."""
+        part = self.parts.get("audio")
+        return part if isinstance(part, Audio) else None
 
     def image(self) -> Image | None:
         """The picture, None without one."""
@@ -134,6 +155,7 @@ class Batch:
     ids: tuple[str, ...]
     target: Tensor | None = None  # by task: (B, T) tags, (B,) class or score
     steps: dict[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: B rows}, what the steps are called
+    whole: Batch | None = None  # before anything was hidden on purpose; for losses that teach what was hidden
     graph: Graph | None = None
     query: Tensor | None = None  # (B, 1..2) int, entities that are asked about
 
@@ -161,6 +183,7 @@ class Batch:
             kept=move(self.kept),
             present=self.present.to(device),
             target=None if self.target is None else self.target.to(device),
+            whole=None if self.whole is None else self.whole.to(device),
             graph=None if self.graph is None else self.graph.to(device),
             query=None if self.query is None else self.query.to(device),
         )
@@ -177,6 +200,7 @@ class Batch:
             ids=tuple(self.ids[i] for i in order),
             target=None if self.target is None else self.target[index],
             steps={name: tuple(rows[i] for i in order) for name, rows in self.steps.items()},
+            whole=None if self.whole is None else self.whole.rows(index),
             query=None if self.query is None else self.query[index],
         )
         if self.query is not None:

@@ -17,8 +17,7 @@ from fusion.models import MODELS
 from fusion.models.base import FusionModel
 from fusion.models.maf import CLASSES
 from fusion.types import Batch, Graph, Steps
-
-Pairs = list[tuple[Batch, Batch]]
+from tests.noise import Pairs, noise
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,10 @@ def exchange(batch: Batch, modality: str, order: Tensor) -> Batch:
             graph = Graph(moved[batch.graph.edges], batch.graph.relations, batch.graph.side)
             return replace(batch, graph=graph)
         return replace(batch, features={**batch.features, modality: batch.features[modality][moved]})
-    swap = lambda tensors: {**tensors, modality: tensors[modality][order]}  # noqa: E731
+    swap = lambda tensors: tensors | ({modality: tensors[modality][order]} if modality in tensors else {})  # noqa: E731
     return replace(
         batch, features=swap(batch.features), pooled=swap(batch.pooled), mask=swap(batch.mask), kept=swap(batch.kept)
     )
-
-
-def noise(batch: Batch, modality: str, where: Tensor) -> Batch:
-    """The batch with other content at some steps, or of some entities, of a modality. where (B, T) or (N,) bool"""
-    changed = torch.where(where[..., None], 5 * torch.randn_like(batch.features[modality]), batch.features[modality])
-    return replace(batch, features={**batch.features, modality: changed})
 
 
 def maf_config(**switches: Any) -> Any:

@@ -63,6 +63,7 @@ class FusionModel(nn.Module):
     task: Task
     modalities: tuple[Modality, ...]
     classes: tuple[str, ...]
+    stages: ClassVar[tuple[str, ...]] = ("fusion",)  # of its training, in order; the last one gives the model
 
     def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
         """Prediction in the shape of the task, fused (B, D) and, when asked for, the trace."""
@@ -71,6 +72,9 @@ class FusionModel(nn.Module):
     def loss(self, output: FusionOutput, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Named scalar terms whose sum is minimised, each with its weight already in it."""
         raise NotImplementedError
+
+    def start(self, stage: str) -> None:
+        """Make ready for a stage of training; `loss` is that of the stage."""
 
     def learned(self) -> Trace:
         """What does not depend on a sample (transitions, global weights)."""
