@@ -82,6 +82,7 @@ def pairs_only(dataset: DataSet) -> DataSet:
         holds, does = {
             "graph": ("two graphs to align", "aligns entities"),
             "triples": ("a graph whose links are to be predicted", "predicts links"),
+            "streams": ("sequences of several modalities", "predicts a score or a class"),
         }[dataset.kind]
         raise FusionError(
             f'"{dataset.name}" holds {holds}, and this takes images with sentences; choose '

@@ -12,11 +12,12 @@ import numpy as np
 
 from fusion.data.graph_files import label
 from fusion.data.graphs import SPLITS, GraphSet
+from fusion.data.streams import StreamSet
 from fusion.data.triples import TripleSet
 from fusion.files import digest
 from fusion.types import FusionError, Sample, Text
 
-DataKind = Literal["pairs", "graph", "triples"]
+DataKind = Literal["pairs", "graph", "triples", "streams"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class DataSet:
     """Samples in their order, with ids that differ.
 
     `key` is safe in a file name; `spec` is what `open_data` takes to open it again. With a `graph` or `triples`, a
-    sample is an entity, and its row there is the same; a part of the set has neither.
+    sample is an entity, and its row there is the same; a part of the set has neither. The rows of `streams` are those
+    of the samples too, in a part of the set as well.
     """
 
     key: str
@@ -38,14 +40,17 @@ class DataSet:
     spec: str = ""
     graph: GraphSet | None = None  # two knowledge graphs whose entities the samples are
     triples: TripleSet | None = None  # one knowledge graph whose links are to be predicted
+    streams: StreamSet | None = None  # sequences of several modalities, with a score or a class
 
     def __post_init__(self) -> None:
-        for graph in (self.graph, self.triples):
-            assert graph is None or len(graph) == len(self.samples), "a row of the graph for each sample"
+        for rows in (self.graph, self.triples, self.streams):
+            assert rows is None or len(rows) == len(self.samples), "a row for each sample"
 
     @property
     def kind(self) -> DataKind:
-        """What it is a set of: images with sentences, entities of two graphs to align, or those of one to link."""
+        """What it is a set of: images with sentences, entities of two graphs to align or of one to link, sequences."""
+        if self.streams is not None:
+            return "streams"
         return "triples" if self.triples is not None else "pairs" if self.graph is None else "graph"
 
     def __len__(self) -> int:
@@ -92,6 +97,8 @@ class DataSet:
             }  # fmt: skip
         if self.triples is not None:
             row |= _links(self.triples)
+        if self.streams is not None:
+            row |= _streams(self.streams)
         return row
 
     def head(self, count: int) -> DataSet:
@@ -116,7 +123,10 @@ class DataSet:
     def _subset(self, rows: range | list[int], how: str) -> DataSet:
         samples = tuple(self.samples[row] for row in rows)
         key = f"{self.key}-{how.replace(' ', '-')}"
-        return replace(self, key=key, samples=samples, digest=digest(self.digest, how), graph=None, triples=None)
+        streams = None if self.streams is None else self.streams.take(rows)
+        return replace(
+            self, key=key, samples=samples, digest=digest(self.digest, how), graph=None, triples=None, streams=streams
+        )
 
 
 def _links(found: TripleSet) -> dict[str, Any]:
@@ -128,6 +138,21 @@ def _links(found: TripleSet) -> dict[str, Any]:
         "relations_without_a_training_triple": int((found.frequency() == 0).sum()),
         "overlaps": {name: overlap._asdict() for name, overlap in found.overlaps().items()},
         "clean": {name: int(found.clean[found.rows(name)].sum()) for name in ("valid", "test")},
+    }  # fmt: skip
+
+
+def _streams(found: StreamSet) -> dict[str, Any]:
+    """The target, and of each modality its width, its longest sequence and how many samples have it."""
+    return {
+        "target": {"classes": list(found.classes)} if found.classes else {"scale": list(found.scale)},
+        "with_target": int(found.known.sum()),
+        "modalities": {
+            modality.name: {
+                "width": modality.width, "longest": found.longest(modality.name) if modality.width else None,
+                "present": int(found.present[:, at].sum()),
+            }
+            for at, modality in enumerate(found.modalities)
+        },
     }  # fmt: skip
 
 
