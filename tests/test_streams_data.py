@@ -32,12 +32,15 @@ def test_a_score_is_said_by_the_nearest_name():
         "strongly_negative", "strongly_negative", "negative", "strongly_negative", "neutral", "mildly_negative",
         "neutral", "neutral", "mildly_positive", "strongly_positive",
     ]  # fmt: skip
-    assert said(float("nan")) == "" and small(words=()).said(1) == ""
+    assert said(float("nan")) == ""
+    assert small(words=()).said(1) == ""
 
 
 def test_what_has_no_features_must_be_encoded():
     streams = small()
-    assert streams.encoded == ("text",) and streams.names == ("text", "audio") and streams.scored
+    assert streams.encoded == ("text",)
+    assert streams.names == ("text", "audio")
+    assert streams.scored
     assert streams.known.tolist() == [True, True, False, True, True]
     with pytest.raises(FusionError, match='no modality "image"; it has text, audio'):
         streams.modality("image")
@@ -47,8 +50,10 @@ def test_masks_and_steps_show_real_steps_only():
     streams = small()
     rows = np.array([1, 3])
     assert streams.mask("audio", rows).tolist() == [[True, True], [True, False]]
-    assert streams.steps("audio", 1).shape == (2, 3) and streams.steps("audio", 2).shape == (0, 3)
-    assert streams.longest("audio") == 4 and streams.longest("audio", rows) == 2
+    assert streams.steps("audio", 1).shape == (2, 3)
+    assert streams.steps("audio", 2).shape == (0, 3)
+    assert streams.longest("audio") == 4
+    assert streams.longest("audio", rows) == 2
 
 
 def test_parts_of_a_set_keep_their_rows():
@@ -60,13 +65,15 @@ def test_parts_of_a_set_keep_their_rows():
     data = DataSet("small", "Small", samples, streams=streams)
     assert data.kind == "streams"
     part = data.split("train")
-    assert part.streams is not None and part.streams.target.tolist() == streams.target[:2].tolist()
+    assert part.streams is not None
+    assert part.streams.target.tolist() == streams.target[:2].tolist()
     assert part.streams.features["audio"].base is not None  # rows that follow one another are a view
     odd = streams.take([4, 0])
     assert np.array_equal(odd.features["audio"], streams.features["audio"][[4, 0]])
     assert odd.present.tolist() == [[True, True], [True, True]]
     assert data.summary()["modalities"]["audio"] == {"width": 3, "longest": 4, "present": 4}
-    assert streams.rows("train").tolist() == [0, 1] and streams.rows().tolist() == [0, 1, 2, 3, 4]
+    assert streams.rows("train").tolist() == [0, 1]
+    assert streams.rows().tolist() == [0, 1, 2, 3, 4]
 
 
 def test_rows_that_do_not_fit_are_no_set():
