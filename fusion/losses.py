@@ -216,3 +216,45 @@ def agreement(vectors: Sequence[Tensor], norm: str = "row") -> Tensor:
     alike = torch.stack([(rows[a] * rows[b]).sum(1) for a, b in pairs]).mean(0)
     apart = torch.stack([(x * (x.sum(0) - x)).sum(1) for x in rows]).sum(0) / (count * others)
     return F.softplus(apart - alike).mean()
+
+
+def supcr(left: Tensor, right: Tensor, target: Tensor, temperature: float, denominator: str = "anchor") -> Tensor:
+    """Supervised contrastive regression: whoever has a closer label should be closer, seen from each of 2N views.
+
+    S_ij = cos(z_i, z_j) / tau over both views of all samples, d_ij the distance of their targets:
+    -1/2N sum_i 1/(2N-1) sum_{j != i} log(e^S_ij / sum_{k != i, d_ik >= d_ij} e^S_.k), with . = i for denominator
+    "anchor" and . = j for "positive". A view of zeros has no direction: its cosines are 0. Integer targets are classes,
+    whose distance is 0 or 1. Targets are compared in the precision that they come in, where ties count.
+
+    Those who are at least as far from i as j is lie to both ends of the targets in their order, so each sum is one from
+    either end: O(N^2) numbers, no product of three indices, and only positive ones are added.
+    (N, D), (N, D), (N,) -> () nats, >= 0. Source: HSCL eq. (3), with the logarithm; "positive" is the released form.
+    """
+    size, order = len(left), target.argsort(stable=True)
+    target = target[order]
+    gap = target[None, :] - target[:, None]  # (N, N) of anchor and other, ascending along the other
+    gap = gap if target.is_floating_point() else gap.sign()
+    far = gap.abs()
+    low = torch.searchsorted(gap, -far, right=True)  # so many others lie at least as far below, (N, N)
+    high = torch.searchsorted(gap, far).maximum(low)  # others from here on lie at least as far above
+    views = torch.cat((left[order], right[order]))  # (2N, D)
+    views = unit(views) * (views != 0).any(1, keepdim=True)  # no gradient through the length of nothing
+    cosine = views @ views.T
+    if 2 / temperature > 80:  # else the smallest would vanish in float32
+        cosine = cosine.double()
+    logits = (cosine - 1) / temperature  # never above 0
+    itself = torch.eye(2 * size, dtype=torch.bool, device=left.device)
+    chance = logits.exp()
+    added = chance.masked_fill(itself, 0.0) if denominator == "anchor" else chance
+    added = added[:, :size] + added[:, size:]  # two views have one target, (2N, N)
+    below = F.pad(added.cumsum(1), (1, 0))  # (2N, N + 1)
+    above = F.pad(added.flip(1).cumsum(1).flip(1), (0, 1))
+    if denominator == "anchor":
+        total = below.gather(1, low.repeat(2, 1)) + above.gather(1, high.repeat(2, 1))  # (2N, N) of anchor, positive
+        total = total.repeat(1, 2)
+    else:
+        low, high = low.T.repeat(2, 1), high.T.repeat(2, 1)  # (2N, N) of positive, anchor
+        total = (below.gather(1, low) + above.gather(1, high)).T.repeat(2, 1)
+        total = total - chance.T * (far == 0).repeat(2, 2)  # the anchor itself, where it is not nearer than the others
+    loss = (total.masked_fill(itself, 1.0).log() - logits.masked_fill(itself, 0.0)).sum() / (2 * size * (2 * size - 1))
+    return loss.to(left.dtype)
