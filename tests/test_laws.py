@@ -30,6 +30,7 @@ STEP_AXIS = {
     "Parts": 2,
     "Attention": 2,
     "EdgeWeights": 2,
+    "Reconstruction": 1,
 }  # where a signal's own steps lie
 
 every_model = pytest.mark.parametrize("key", list(MODELS))
@@ -46,6 +47,9 @@ def seen(output: FusionOutput) -> dict[str, Tensor]:
     for signal in output.trace:
         mask = signal.query_mask if isinstance(signal, Attention) else getattr(signal, "mask", None)
         value: Tensor = signal.value  # type: ignore[attr-defined]  # every kind has one
+        if isinstance(signal, Attention):
+            keys = signal.key_mask.any(0).nonzero()
+            value = value[..., : int(keys.max()) + 1 if len(keys) else 0]  # up to the last key that any row sees
         if mask is not None:
             value = value.movedim(STEP_AXIS[type(signal).__name__], 1)[mask]
         said[signal.name] = value
@@ -161,7 +165,10 @@ def test_exchanging_samples_exchanges_their_answers(key: str) -> None:
     batch = random_batch(key, model)
     order = torch.randperm(len(batch))
     ours, theirs = model(batch), model(batch.rows(order))
-    assert torch.equal(ours.prediction[order], theirs.prediction)
+    if ours.prediction.is_floating_point():
+        torch.testing.assert_close(ours.prediction[order], theirs.prediction, atol=1e-6, rtol=1e-6)
+    else:
+        assert torch.equal(ours.prediction[order], theirs.prediction)
     # 1e-6: the last elements of a block go through other instructions than the rest
     torch.testing.assert_close(ours.fused[order], theirs.fused, atol=1e-6, rtol=1e-6)
     for signal, other in zip(ours.trace, theirs.trace, strict=True):
@@ -290,17 +297,25 @@ def test_the_same_seed_gives_the_same_training(key: str) -> None:
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
+def hits(task: Task, prediction: Tensor, batch: Batch) -> Tensor:
+    """Which samples are answered rightly; of a score, whether it lies on the true side of the middle. -> (B,) bool"""
+    answer = batch.target if task is not Task.LINKS else batch.query[:, 2:]  # type: ignore[index]  # it asks
+    assert answer is not None
+    if task is Task.REGRESSION:
+        return (prediction > answer.mean()) == (answer > answer.mean())
+    if task is Task.CLASSES:
+        return prediction.argmax(1) == answer
+    return (prediction[:, : answer.shape[1]] == answer).all(1)  # of more candidates the first counts
+
+
 @every_model
 def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: str) -> None:
     model, losses = train(key, 60)
     assert losses[-1] < losses[0]
     batch = TOYS[key].planted(model.config, 60)
-    answer = batch.target if model.task is not Task.LINKS else batch.query[:, 2:]  # type: ignore[index]  # it asks
-    assert answer is not None
-    told = answer.shape[1]  # of more candidates the first counts
 
     def right(one: Batch) -> float:
-        return float((model(one, trace=False).prediction[:, :told] == answer).all(-1).float().mean())
+        return float(hits(model.task, model(one, trace=False).prediction, batch).float().mean())
 
     plain = right(batch)
     order = torch.roll(torch.arange(60), 7)
@@ -310,6 +325,13 @@ def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: st
     assert worst == TOYS[key].answer
     assert hurt[worst] > 0.3  # half of the exchanged ones hold the other answer
     assert all(hurt[worst] > 2 * drop for name, drop in hurt.items() if name != worst)
+
+
+def alike(model: FusionModel, loaded: FusionModel, batch: Batch) -> bool:
+    """The same weights to the last bit; 1e-6: those of a map to one number lie elsewhere in memory after a load."""
+    theirs = loaded.state_dict()
+    equal = all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+    return equal and same(model(batch), loaded(batch), tolerance=1e-6)
 
 
 @every_model
@@ -323,7 +345,7 @@ def test_a_checkpoint_gives_back_the_model_that_was_saved(key: str, tmp_path: Pa
     loaded = checkpoints.load(made)
     assert loaded.config == model.config
     assert not loaded.training
-    assert same(model(batch), loaded(batch), tolerance=0)
+    assert alike(model, loaded, batch)
     half = checkpoints.save(
         tmp_path / "half", model, encoders={}, data="", metrics={}, card="", origin={}, half=True,
     )  # fmt: skip
@@ -331,7 +353,7 @@ def test_a_checkpoint_gives_back_the_model_that_was_saved(key: str, tmp_path: Pa
     assert {value.dtype for value in kept if value.is_floating_point()} == {torch.float16}
     rounded = build(key)
     rounded.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
-    assert same(rounded(batch), checkpoints.load(half)(batch), tolerance=0)
+    assert alike(rounded, checkpoints.load(half), batch)
 
 
 @every_model

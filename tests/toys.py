@@ -17,6 +17,7 @@ from fusion.models import MODELS
 from fusion.models.base import FusionModel
 from fusion.models.maf import CLASSES
 from fusion.types import Batch, Graph, Steps
+from tests import stream_toys
 from tests.noise import Pairs, noise
 
 
@@ -257,10 +258,27 @@ def link_planted(config: Any, size: int) -> Batch:
     return replace(batch, features={**batch.features, "image": image}, present=torch.ones_like(batch.present))
 
 
+def mlp_config(key: str) -> Callable[..., Any]:
+    """Settings of one of the classic strategies."""
+
+    def config(**switches: Any) -> Any:
+        sizes = {"width": 12, "layers": 1, "dropout": 0.0, "heads": 3, "rank": 2}
+        return MODELS[key].Config(**(dict(stream_toys.SIZES) | sizes | switches))
+
+    return config
+
+
 ENTITIES = {
     "padded": entity_padded, "cut": entity_cut, "hidden": entity_hidden, "changed": entity_changed,
     "lawful": {"hidden": {"missing": "masked"}},
 }  # fmt: skip
+
+
+def hscl_config(**switches: Any) -> Any:
+    sizes = {"heads": 5, "encoder_heads": (3, 2), "encoder_inner": (14, 15), "projection": 8, "dropout": 0.0}
+    return MODELS["hscl"].Config(**({**stream_toys.SIZES, **sizes} | switches))
+
+
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
@@ -277,4 +295,6 @@ TOYS: dict[str, Toy] = {
     "mclea": Toy(mclea_config, entity_batch, entity_planted, answer="image", **ENTITIES),
     "meaformer": Toy(meaformer_config, entity_batch, entity_planted, answer="image", flat=(".key.bias",), **ENTITIES),
     "imf": Toy(imf_config, link_batch, link_planted, answer="image", **{**ENTITIES, "lawful": {}}),
+    "hscl": Toy(hscl_config, **stream_toys.LAWS),
+    "late": Toy(mlp_config("late"), **stream_toys.LAWS),
 }

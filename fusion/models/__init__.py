@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusion.models.hscl import HSCL
 from fusion.models.imf import IMF
 from fusion.models.maf import MAF
 from fusion.models.mclea import MCLEA
 from fusion.models.meaformer import MEAformer
+from fusion.models.mlp_fusion import Late
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
-MODELS: dict[str, type[FusionModel]] = {"maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF}
+MODELS: dict[str, type[FusionModel]] = {
+    "maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF, "hscl": HSCL, "late": Late,
+}  # fmt: skip

@@ -21,10 +21,11 @@ from fusion.signals import (
     ModalityScores,
     ModalityWeights,
     Norms,
+    Opinions,
     Parts,
     Transitions,
 )
-from fusion.views import attention, embedding, gate, heads, match, modalities, parts, strips, tags
+from fusion.views import attention, embedding, gate, heads, match, modalities, opinions, parts, strips, tags
 from fusion.views.base import Picture
 from fusion.views.speech import say
 
@@ -46,6 +47,7 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Match: (match.hills,),
     Marginals: (tags.marginals,),
     Parts: (parts.bars, modalities.shares),
+    Opinions: (opinions.voices,),
     Norms: (strips.norms,),
     Transitions: (tags.transitions,),
     Effects: (strips.drop,),

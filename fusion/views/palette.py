@@ -22,13 +22,15 @@ CATEGORIES = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933", "#332288", "#7A7A7A",
 )  # fmt: skip  # Okabe-Ito first
 COLOURS = {
-    "text": "#0072B2", "image": "#D55E00", "video": "#D55E00", "graph": "#009E73", "audio": "#CC79A7",
-    "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933", "char": "#999933",
+    "text": "#0072B2", "image": "#D55E00", "video": "#D55E00", "vision": "#D55E00", "graph": "#009E73",
+    "audio": "#CC79A7", "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933",
+    "char": "#999933",
     "description": "#332288", "structure": "#009E73", "fused": INK, "bias": INK,
 }  # fmt: skip
 SHAPES = {
-    "text": "circle", "image": "diamond", "video": "diamond", "graph": "square", "audio": "triangle-up",
-    "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star", "char": "star",
+    "text": "circle", "image": "diamond", "video": "diamond", "vision": "diamond", "graph": "square",
+    "audio": "triangle-up", "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star",
+    "char": "star",
     "description": "triangle-down", "structure": "square", "fused": "hexagon",
 }  # fmt: skip
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the colour, by order
