@@ -48,8 +48,7 @@ def seen(output: FusionOutput) -> dict[str, Tensor]:
         mask = signal.query_mask if isinstance(signal, Attention) else getattr(signal, "mask", None)
         value: Tensor = signal.value  # type: ignore[attr-defined]  # every kind has one
         if isinstance(signal, Attention):
-            keys = signal.key_mask.any(0).nonzero()
-            value = value[..., : int(keys.max()) + 1 if len(keys) else 0]  # up to the last key that any row sees
+            value = value[..., signal.key_mask.any(0)]  # keys that a row sees, wherever padding stands among them
         if mask is not None:
             value = value.movedim(STEP_AXIS[type(signal).__name__], 1)[mask]
         said[signal.name] = value
@@ -268,7 +267,10 @@ def test_with_and_without_a_trace_the_answer_is_the_same(key: str) -> None:
     told, silent = model(batch, trace=True), model(batch, trace=False)
     assert type(told) is type(silent)
     assert len(list(silent.trace)) == 0
-    assert torch.equal(told.prediction, silent.prediction)
+    if told.prediction.is_floating_point():
+        torch.testing.assert_close(told.prediction, silent.prediction, atol=1e-5, rtol=1e-5)
+    else:
+        assert torch.equal(told.prediction, silent.prediction)
     torch.testing.assert_close(told.fused, silent.fused, atol=1e-5, rtol=1e-5)
     assert told.extras.keys() == silent.extras.keys()
     for name, value in told.extras.items():
