@@ -17,9 +17,18 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("spec", nargs="?", help="a bundled data set or a path (default: all bundled), or `features`")
-    parser.add_argument("of", nargs="?", metavar="DATA", help="with `features`: the graphs to compute them of")
-    parser.add_argument("--out", help="with `features`: the file to write, .safetensors or .npz")
+    parser.add_argument("spec", nargs="?", help="a bundled data set or a path (default: all bundled), or one of "
+                        "`features`, `import`, `get`")  # fmt: skip
+    parser.add_argument("of", nargs="?", metavar="DATA", help="with `features`: the graphs to compute them of; with "
+                        "`import`: mmsa; with `get`: stamps")  # fmt: skip
+    parser.add_argument("file", nargs="?", metavar="FILE", help="with `import`: the feature file (.pkl); with `get`: "
+                        "the package, where it was fetched before")  # fmt: skip
+    parser.add_argument("--out", help="with `features`: the file to write, .safetensors or .npz; with `import`: the "
+                        "folder of the safe copy")  # fmt: skip
+    parser.add_argument(
+        "--scale", help="with `import`: lowest and highest score, such as -3,3 (default: by its labels)"
+    )
+    parser.add_argument("--classes", action="store_true", help="with `import`: predict its classes, not its scores")
     parser.add_argument("--modality", help="with `features`: which, apart by commas (default: all but char)")
     parser.add_argument("--encoder", action="append", default=[], metavar="MODALITY=NAME", help="another encoder")
     parser.add_argument("--half", action="store_true", help="with `features`: 16 bits a number")
@@ -91,7 +100,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "models": ("list the systems", _json, models),
-    "data": ("list the data sets, check one of your own, or compute features of its entities", _data, data),
+    "data": ("list the data sets, check, import or get one, or compute features of its entities", _data, data),
     "train": ("train a system", _train, train),
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
     "inspect": ("run one image and sentence through a checkpoint", _inspect, inspect),

@@ -44,11 +44,15 @@ def models(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    """A row a data set: the bundled ones, or the one that a path holds; with `features`, a feature file of it."""
+    """A row a data set: the bundled ones, or the one that a path holds; or what `features`, `import`, `get` make."""
     from fusion.data import DATASETS, open_data
 
     if options.spec == "features":
         return _features(options)
+    if options.spec in ("import", "get"):
+        from fusion.commands.obtaining import obtain
+
+        return obtain(options)
     if options.of is not None:
         raise FusionError(f'"data {options.spec} {options.of}" names two things; one data set, or features DATA.')
     rows = [open_data(spec).summary() for spec in ([options.spec] if options.spec else DATASETS)]

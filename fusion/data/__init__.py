@@ -2,8 +2,9 @@
 
 A path is a table of pairs (.csv, .tsv, .parquet, .jsonl), a folder of pictures with .txt captions, or a folder of
 tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align, `triples:PATH` is
-one of a graph whose triples are split, `triples_own:PATH` the same, split anew. A set is of pairs, of two graphs or of
-triples (`DataSet.kind`); a model takes one of the three.
+one of a graph whose triples are split, `triples_own:PATH` the same, split anew. `mmsa:PATH` is the safe copy of a
+feature file of several modalities. A set is of pairs, of two graphs, of triples or of sequences (`DataSet.kind`), and a
+model takes one of the four.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ PREFIXES: dict[str, DataKind] = {
     "fb15k_db15k": "graph",
     "triples": "triples",
     "triples_own": "triples",
+    "mmsa": "streams",
 }
 
 
@@ -112,15 +114,16 @@ def open_data(spec: str | Path) -> DataSet:
 
 
 def _graph(prefix: str, path: str) -> DataSet:
-    """The graphs in a folder. Raises FusionError when there is no such folder, or nothing in it that can be used."""
-    from fusion.data import dbp15k, fb15k_db15k, triple_files
+    """The graphs or sequences in a folder. Raises FusionError when there is none, or nothing in it can be used."""
+    from fusion.data import dbp15k, fb15k_db15k, mmsa, triple_files
 
     folder = _there(path)
     if not folder.is_dir():
         raise FusionError(f'"{shorten(folder.name)}" is a file; {prefix}: takes the folder that the files lie in.')
     if prefix == triple_files.OWN:
         return triple_files.read(folder, own=True)
-    readers = {"dbp15k": dbp15k.read, "fb15k_db15k": fb15k_db15k.read, triple_files.PREFIX: triple_files.read}
+    readers = {"dbp15k": dbp15k.read, "fb15k_db15k": fb15k_db15k.read, mmsa.PREFIX: mmsa.read}
+    readers[triple_files.PREFIX] = triple_files.read
     return readers[prefix](folder)
 
 
@@ -137,7 +140,7 @@ def _there(spec: str) -> Path:
     raise FusionError(
         f'There is no data set "{shorten(spec, 200)}"; give {known}, or the path of a .csv, .tsv, .parquet or .jsonl '
         "file, of a folder of pictures with .txt captions, or of a Twitter folder; or dbp15k:FOLDER or "
-        "fb15k_db15k:FOLDER for two graphs, or triples:FOLDER for one."
+        "fb15k_db15k:FOLDER for two graphs, triples:FOLDER for one, or mmsa:FOLDER for imported features."
     )
 
 
