@@ -10,12 +10,11 @@ from torch.nn import functional as F
 
 
 def positions(steps: int, width: int, like: Tensor) -> Tensor:
-    """Sines and cosines of a step's number; of an odd width, those of the next even one without the last. (T, D)
+    """Sines and cosines of a step's number, at falling rates; of an odd width the last cosine is left out. (T, D)
 
     Source: Vaswani et al. 2017.
     """
-    even = width + width % 2
-    rate = torch.exp(torch.arange(0, even, 2, device=like.device) * (-math.log(10_000.0) / even))
+    rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000.0) / width))
     angle = torch.arange(steps, device=like.device)[:, None] * rate  # (T, D/2)
     return torch.stack((angle.sin(), angle.cos()), -1).flatten(1)[:, :width].to(like.dtype)
 
