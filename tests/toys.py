@@ -279,6 +279,14 @@ def hscl_config(**switches: Any) -> Any:
     return MODELS["hscl"].Config(**({**stream_toys.SIZES, **sizes} | switches))
 
 
+def tfr_net_config(**switches: Any) -> Any:
+    sizes = {
+        "width": 8, "heads": 2, "cross_layers": 1, "self_layers": 2, "kernels": (1, 5, 3), "hidden": (5, 4, 6),
+        "gru_layers": 1, "head_width": 16, "dropout": 0.0, "attention_dropout": (0.0, 0.0, 0.0),
+    }  # fmt: skip
+    return MODELS["tfr_net"].Config(**({**stream_toys.SIZES, **sizes} | switches))
+
+
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
@@ -296,5 +304,6 @@ TOYS: dict[str, Toy] = {
     "meaformer": Toy(meaformer_config, entity_batch, entity_planted, answer="image", flat=(".key.bias",), **ENTITIES),
     "imf": Toy(imf_config, link_batch, link_planted, answer="image", **{**ENTITIES, "lawful": {}}),
     "hscl": Toy(hscl_config, **stream_toys.LAWS),
+    "tfr_net": Toy(tfr_net_config, **stream_toys.LAWS),
     "late": Toy(mlp_config("late"), **stream_toys.LAWS),
 }

@@ -23,9 +23,22 @@ from fusion.signals import (
     Norms,
     Opinions,
     Parts,
+    Reconstruction,
     Transitions,
 )
-from fusion.views import attention, embedding, gate, heads, match, modalities, opinions, parts, strips, tags
+from fusion.views import (
+    attention,
+    embedding,
+    gate,
+    heads,
+    match,
+    modalities,
+    opinions,
+    parts,
+    reconstruction,
+    strips,
+    tags,
+)
 from fusion.views.base import Picture
 from fusion.views.speech import say
 
@@ -48,6 +61,7 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Marginals: (tags.marginals,),
     Parts: (parts.bars, modalities.shares),
     Opinions: (opinions.voices,),
+    Reconstruction: (reconstruction.lines, reconstruction.errors),
     Norms: (strips.norms,),
     Transitions: (tags.transitions,),
     Effects: (strips.drop,),

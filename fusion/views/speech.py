@@ -21,6 +21,11 @@ CONDITIONS = {
     "only_": "views.condition.only",
     WITH: "views.condition.with",
 }
+FAMILIES = {  # begins the name of a signal that each modality has one of
+    "gate_": "views.family.gate", "pool_winner_": "views.family.pool_winner", "utterance_": "views.family.utterance",
+    "reconstruction_": "views.family.reconstruction",
+}  # fmt: skip
+PAIR = re.compile(r"attention_([^_]+)_([^_]+?)(?:_(\d+))?")  # from whom to whom, in which layer
 
 
 def num(value: float) -> str:
@@ -62,7 +67,8 @@ def signed(change: float) -> str:
 def say(name: str) -> str:
     """What a reader calls a technical name ("image", "match_score"), itself when the catalogue has no word for it.
 
-    Conditions of modalities ("without_graph", "only_name", "with_image+name") are put together from their names.
+    Conditions of modalities ("without_graph", "only_name", "with_image+name") are put together from their names, and so
+    are signals that each modality or pair of them has ("gate_text", "attention_text_audio_2").
     """
     key = "name." + re.sub(r"\W+", "_", name.strip().lower())
     if key in words.catalogue(words.current()):
@@ -70,6 +76,13 @@ def say(name: str) -> str:
     for start, sentence in CONDITIONS.items():
         if name.startswith(start):
             return t(sentence, name=t("views.list.plus").join(say(one) for one in name.removeprefix(start).split("+")))
+    for start, sentence in FAMILIES.items():
+        if name.startswith(start):
+            return t(sentence, name=say(name.removeprefix(start)))
+    pair = PAIR.fullmatch(name)
+    if pair is not None:
+        told = {"queries": say(pair[1]), "keys": say(pair[2]), "layer": pair[3] or ""}
+        return t("views.family.attention_layer" if pair[3] else "views.family.attention", **told)
     return name
 
 
