@@ -287,6 +287,11 @@ def tfr_net_config(**switches: Any) -> Any:
     return MODELS["tfr_net"].Config(**({**stream_toys.SIZES, **sizes} | switches))
 
 
+def tate_config(**switches: Any) -> Any:
+    sizes = {"width": 12, "heads": 4, "classes": ("low", "high"), "dropout": 0.0}
+    return MODELS["tate"].Config(**({**stream_toys.SIZES, **sizes} | switches))
+
+
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
@@ -305,5 +310,6 @@ TOYS: dict[str, Toy] = {
     "imf": Toy(imf_config, link_batch, link_planted, answer="image", **{**ENTITIES, "lawful": {}}),
     "hscl": Toy(hscl_config, **stream_toys.LAWS),
     "tfr_net": Toy(tfr_net_config, **stream_toys.LAWS),
+    "tate": Toy(tate_config, **stream_toys.LAWS),
     "late": Toy(mlp_config("late"), **stream_toys.LAWS),
 }

@@ -1,0 +1,112 @@
+"""What TATE is made of: its block, its readout, its divergence, and all that one pass makes.
+
+Paper: Zeng, Liu, Zhou, SIGIR 2022, arXiv:2204.13707; equations are numbered in fusion/models/tate.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MASKED = -(2.0**32) + 1  # score of a key that may not be read, the released code's
+CLIP = 1e-7  # lowest probability inside the divergence, the released code's
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What went on in one block."""
+
+    attention: Tensor | None  # (B, H, T, T), 0 in rows of queries that are left out; None where it was not asked for
+    after: Tensor  # (B, T, d), Y
+
+
+class Block(nn.Module):
+    """B_d of eq. (1): attention without biases and output map, then a feed-forward part of width 4d, both post-norm."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.attended_norm = nn.LayerNorm(width, eps=1e-8)
+        self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norm = nn.LayerNorm(width, eps=1e-8)
+
+    def forward(
+        self, x: Tensor, counts: Tensor, asking: Tensor | None, rate: float, *, trace: bool
+    ) -> tuple[Tensor, Inside]:
+        """x (B, T, d); counts (B, T) how many rows a key stands for, 0 none; asking (B, T) bool, None: all queries."""
+        q, k, v = (self._split(f(x)) for f in (self.query, self.key, self.value))
+        bias = torch.where(counts > 0, counts.clamp(min=1e-30).log(), MASKED)[:, None, None, :]  # (B, 1, 1, T)
+        if trace:
+            attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias, -1)
+            attention = attention if asking is None else attention * asking[:, None, :, None]
+            context = F.dropout(attention, rate, training=rate > 0) @ v
+        else:
+            attention = None
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=rate)
+            context = context if asking is None else context * asking[:, None, :, None]
+        after = self.attended_norm(x + context.transpose(1, 2).flatten(2))
+        return self.norm(after + self.outer(F.relu(self.inner(after)))), Inside(attention, after)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (B, H, T, d/H)"""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Readout(nn.Module):
+    """Eq. (3): one vector of many positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.content, self.gate = (nn.Linear(width, width, bias=False) for _ in range(2))  # W_u, W_m
+        self.score = nn.Linear(width, 1, bias=False)  # W_r
+
+    def forward(self, x: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, d), counts (B, T) as in a block -> o (B, d), a (B, T)"""
+        scores = self.score(self.content(x) * torch.sigmoid(self.gate(x))).squeeze(-1)
+        share = torch.where(counts > 0, scores + counts.clamp(min=1e-30).log(), MASKED).softmax(-1)
+        return (share[..., None] * x).sum(1), share
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What one pass makes, in the order of the computation; positions of all modalities lie one after the other."""
+
+    there: Tensor  # (B, M) bool, modalities of which something was seen
+    seen: tuple[Tensor, ...]  # M of (B, T_m) bool, steps that were read
+    real: tuple[Tensor, ...]  # M of (B, T_m) bool, no padding; rows of a missing modality are real
+    counts: tuple[Tensor, ...]  # M of (B, T_m), how many rows each stands for as a key, 0 none
+    projected: tuple[Tensor, ...]  # M of (B, T_m, D)
+    own: tuple[Tensor, ...]  # M of (B, T_m, D), E_m
+    shared: tuple[tuple[Tensor, Tensor], ...]  # of each pair (B, T_m, D / (M - 1)) from either side
+    opinion: Tensor | None  # (B, M, C), probabilities of classes from one modality alone, where they are asked for
+    weight: Tensor | None  # (B, M)
+    tag: Tensor  # (B, M + 1)
+    tagged: Tensor  # (B, T, D + M + 1), U
+    encoded: Tensor  # Enc
+    decoded: Tensor  # Dec
+    readout: Tensor  # (B, T), a
+    fused: Tensor  # (B, D + M + 1), o
+    prediction: Tensor  # (B,) or (B, C)
+    inside: Mapping[str, Inside]  # of the block of each modality, "joint" and "decoder"
+
+    def extras(self) -> dict[str, Tensor]:
+        """What the loss needs."""
+        return {
+            "there": self.there, "counts": torch.cat(self.counts, 1), "tag": self.tag, "tagged": self.tagged,
+            "encoded": self.encoded, "decoded": self.decoded,
+        }  # fmt: skip
+
+
+def divergence(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of both Kullback-Leibler divergences between the softmaxes of two rows, in nats. (..., d) -> (...)"""
+    p, q = (one.softmax(-1).clamp(CLIP, 1.0) for one in (x, y))
+    return ((p - q) * (p.log() - q.log())).sum(-1)
