@@ -10,11 +10,13 @@ from fusion.models.maf import MAF
 from fusion.models.mclea import MCLEA
 from fusion.models.meaformer import MEAformer
 from fusion.models.mlp_fusion import Late
+from fusion.models.tate import TATE
 from fusion.models.tfr_net import TFRNet
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
 MODELS: dict[str, type[FusionModel]] = {
-    "maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF, "hscl": HSCL, "tfr_net": TFRNet, "late": Late,
+    "maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF, "hscl": HSCL, "tfr_net": TFRNet, "tate": TATE,
+    "late": Late,
 }  # fmt: skip
