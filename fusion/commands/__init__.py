@@ -83,7 +83,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mismatch", type=float, default=0.0, help="share of training pairs whose image is exchanged")
     parser.add_argument("--fine-tune", action="store_true", help="train the text encoder along (slower; kept with it)")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved epoch of this name")
-    parser.add_argument("--seeds", type=int, default=1, help="runs, of graphs alone; the first one is kept (default 1)")
+    parser.add_argument("--seeds", type=int, default=1, help="runs, not for maf; the first one is kept (default 1)")
     parser.add_argument("--features", action="append", default=[], metavar="FILE", help="a feature file of entities")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the model")
     _json(parser)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
+from fusion.commands.streams import evaluate_streams, train_streams
 from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
 
@@ -118,8 +119,10 @@ def train(options: argparse.Namespace) -> int:
         return train_entities(options)
     if options.model in MODELS and MODELS[options.model].task is Task.LINKS:
         return train_links(options)
+    if options.model in MODELS and MODELS[options.model].card.tasks[0] in (Task.REGRESSION, Task.CLASSES):
+        return train_streams(options)
     if options.features or options.seeds != 1:
-        raise FusionError("--features and --seeds are for systems over graphs: mclea, meaformer and imf.")
+        raise FusionError("--features and --seeds are not for systems that read an image and a sentence.")
     made = experiment.train(
         options.model, options.data or "gloss", name=options.name, seed=options.seed, epochs=options.epochs,
         minutes=options.minutes,
@@ -147,6 +150,8 @@ def evaluate(options: argparse.Namespace) -> int:
         result = result if options.json else evaluation.flat(result)
     elif reads(checkpoint) == "triples":
         result = evaluate_links(options, checkpoint)
+    elif reads(checkpoint) == "streams":
+        result = evaluate_streams(options, checkpoint)
     else:
         result = experiment.evaluate(checkpoint, options.data or "gloss", options.split, options.mismatch, options.seed)
     if options.json:

@@ -56,7 +56,9 @@ def reads(checkpoint: Checkpoint) -> DataKind:
     from fusion.models import MODELS
     from fusion.types import Task
 
-    kinds: dict[Task, DataKind] = {Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
+    kinds: dict[Task, DataKind] = {
+        Task.ALIGNMENT: "graph", Task.LINKS: "triples", Task.REGRESSION: "streams", Task.CLASSES: "streams",
+    }  # fmt: skip
     found: list[DataKind] = [kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds]
     return found[0] if found else "pairs"
 

@@ -1,0 +1,71 @@
+"""Words, pictures and recordings -> the steps that a system of streams reads: word pieces, regions, frames.
+
+Each text, picture and recording is encoded once and kept by content (fusion.encoders.cache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusion.encoders import audio_encoder, image_encoder, text_encoder
+from fusion.encoders.cache import FeatureCache
+from fusion.types import FusionError, Modality
+
+if TYPE_CHECKING:
+    from fusion.streams.inputs import Progress, Streams
+    from fusion.types import Sample
+
+ENCODED = {"text": "minilm", "image": "efficientnet-lite0", "audio": "log-mel"}  # by which encoder, unless told
+PIECES = 32  # of a text: a name with its keywords, a sentence
+
+
+def encoded(
+    streams: Streams, samples: Sequence[Sample], modalities: Sequence[str], progress: Progress | None = None,
+    encoders: Mapping[str, str] | None = None,
+) -> Streams:  # fmt: skip
+    """The same streams with the features of some modalities made from the samples' parts.
+
+    A part that can't be read is absent. Raises FusionError for a modality that no encoder reads.
+    """
+    features, length, present = dict(streams.features), dict(streams.length), streams.present.copy()
+    described = {m.name: m for m in streams.modalities}
+    chosen = dict(streams.encoders)
+    for m in modalities:
+        kind = described[m].kind
+        if kind not in ENCODED:
+            raise FusionError(f'No encoder reads "{m}", which is of the kind {kind}; give its features.')
+        chosen[m] = (encoders or {}).get(m, ENCODED[kind])
+        step = None if progress is None else (lambda done, total, m=m: progress(m, done, total))
+        features[m], length[m], there, unit = _one(kind, chosen[m], m, samples, step)
+        column = streams.names.index(m)
+        present[:, column] &= there
+        described[m] = Modality(m, kind, features[m].shape[2], features[m].shape[1], unit)
+    return replace(
+        streams, features=features, length=length, present=present, encoders=chosen,
+        modalities=tuple(described[m.name] for m in streams.modalities),
+    )  # fmt: skip
+
+
+def _one(kind, name, modality, samples, progress):  # type: ignore[no-untyped-def]
+    """Features (N, T, D) float16, lengths (N,), present (N,), the unit of a step."""
+    cache = FeatureCache()
+    named = [replace(s, parts={kind: s.parts[modality]} if modality in s.parts else {}) for s in samples]
+    if kind == "text":
+        found = cache.texts(text_encoder(name), named, PIECES, "zero", progress)
+        unit = "token"
+    elif kind == "image":
+        found = cache.images(image_encoder(name), named, progress)
+        unit = "region"
+    else:
+        found = cache.sounds(audio_encoder(name), named, progress)
+        unit = "frame"
+    mask = found.mask.numpy()
+    longest = max(1, int(mask.sum(1).max(initial=0)))
+    values = np.zeros((len(samples), longest, found.steps(slice(0, 1)).shape[2]), np.float16)
+    for start in range(0, len(samples), 256):
+        values[start : start + 256] = found.steps(slice(start, start + 256))[:, :longest].half().numpy()
+    return values, mask.sum(1).astype(np.int64), found.present.numpy(), unit

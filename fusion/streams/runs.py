@@ -1,0 +1,290 @@
+"""From a set of sequences to a checkpoint with honest figures: what `train` and `evaluate` do for streams."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from fusion import checkpoints, jobs
+from fusion.data import open_data
+from fusion.files import home
+from fusion.metrics.intervals import paired_bootstrap
+from fusion.models import MODELS
+from fusion.settings import known_names, parsed
+from fusion.streams import card
+from fusion.streams.baselines import all_ridges
+from fusion.streams.evaluation import answers, curve, figures, figures_of
+from fusion.streams.inputs import Scale, Streams, read
+from fusion.streams.training import StageEpoch, StreamRecipe, fit
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
+    from fusion.data.dataset import DataSet
+    from fusion.models.base import FusionModel
+
+SCALE = "scale.safetensors"  # of the features, beside the weights
+NETWORKS = ("early", "late")  # trained beside as baselines, with the same recipe and seeds
+CURVE_SEEDS = (0, 1, 2)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run reads: the data set, and its samples on the scale of those to train on."""
+
+    dataset: DataSet
+    streams: Streams
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest score."""
+        assert self.dataset.streams is not None, "read() takes nothing else"
+        return self.dataset.streams.scale
+
+
+def train(
+    key: str, data: str, *, name: str | None = None, seed: int = 37, seeds: int = 1, resume: bool = False,
+    say: Say = print, settings: Mapping[str, str] | None = None, wanted: Mapping[str, Any] | None = None,
+) -> Checkpoint:  # fmt: skip
+    """Train on the train samples, choose the epoch on the valid ones, measure on those to test, save with a card.
+
+    seeds: how many runs, seed, seed + 1, ...; the first one is kept under the name, whatever the others reach; the
+    baselines are trained with the same seeds. settings: fields of the model's Config or of the recipe as text, and
+    `modalities`, which of the data set's to read; wanted: fields of the recipe, None as it is.
+    Raises FusionError for data or settings that don't fit, before anything is trained.
+    """
+    settings = dict(settings or {})
+    kind: Any = MODELS[key].Config
+    known_names(settings, kind, StreamRecipe, less=("widths", "steps", "classes", "rates", "text_rate", "noise"))
+    task = opened(data, settings, say)
+    config, recipe = _configured(kind, task, settings, wanted or {})
+    title = name or f"{key}-{task.dataset.key}"
+    numbers = range(seed, seed + seeds)
+    titles = [title if number == seed else f"{title}-{number}" for number in numbers]
+    made = [
+        _one(key, config, task, replace(recipe, seed=number), one, resume, say)
+        for number, one in zip(numbers, titles, strict=True)
+    ]
+    models = [checkpoints.load(one) for one in made]
+    found = dict(made[0].metrics)
+    found["seeds"] = [{"seed": one.metrics["seed"], **_main(one.metrics["test"])} for one in made]
+    found |= _compared(key, task, recipe, models, numbers, home() / "runs" / title, resume, say)
+    return _save(models[0], task, title, recipe, found)
+
+
+def opened(data: str, settings: dict[str, str], say: Say = lambda _: None) -> Task:
+    """Open and check everything that a run reads; takes `modalities` out of the settings."""
+    dataset = open_data(data)
+    for problem in dataset.problems:
+        say(problem)
+
+    def progress(modality: str, done: int, total: int) -> None:
+        jobs.report(done, total, f"encoding {modality}")
+
+    say(f"Features of {len(dataset)} samples (what is encoded is kept for the next time)...")
+    streams = read(dataset, progress)
+    asked = [m.strip() for m in settings.pop("modalities", "").split(",") if m.strip()]
+    unknown = [m for m in asked if m not in streams.names]
+    if unknown or len(set(asked)) < len(asked):
+        raise FusionError(
+            f'modalities="{",".join(asked)}": "{dataset.name}" has {", ".join(streams.names)}; name each once.'
+        )
+    return Task(dataset, (streams.of(asked) if asked else streams).scaled())
+
+
+def _configured(
+    kind: Any, task: Task, settings: Mapping[str, str], wanted: Mapping[str, Any]
+) -> tuple[Any, StreamRecipe]:
+    """The model's settings and the recipe: what the data ask for, then what was asked for."""
+    streams = task.streams
+    values: dict[str, Any] = {
+        "modalities": streams.names, "widths": streams.widths, "steps": tuple(streams.steps[m] for m in streams.names),
+        "classes": streams.classes,
+    }  # fmt: skip
+    recipe: dict[str, Any] = {}
+    fields, told_of = {f.name for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
+    told_of = typing.get_type_hints(StreamRecipe) | told_of
+    for name, text in settings.items():
+        (values if name in fields else recipe)[name] = parsed(name, text, told_of[name])
+    recipe |= {k: v for k, v in wanted.items() if v is not None}
+    return kind(**values), replace(StreamRecipe(), **recipe)
+
+
+def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, resume: bool, say: Say) -> Checkpoint:
+    """One seed, trained, saved and measured."""
+    folder, target = home() / "runs" / title, home() / "checkpoints" / title
+    if resume and (target / "config.json").exists() and not (folder / "state.pt").exists():
+        done = checkpoints.read(target)
+        if done.metrics.get("seed") == recipe.seed and checkpoints.load(done).config == config:
+            say(f"{title} was trained already.")
+            return done
+    if not resume:
+        (folder / "state.pt").unlink(missing_ok=True)
+    model, epoch, seconds = run(key, config, task, recipe, folder, say)
+    found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(seconds)}
+    found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe)}
+    saved = _save(model, task, title, recipe, found)
+    stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
+    say("Measuring on the samples to test...")
+    found["test"] = figures(stored, task.streams, "test", task.span, seeds=CURVE_SEEDS)
+    made = _save(stored, task, title, recipe, found)
+    (folder / "state.pt").unlink(missing_ok=True)
+    return made
+
+
+def run(
+    key: str, config: Any, task: Task, recipe: StreamRecipe, folder: Path | None, say: Say
+) -> tuple[FusionModel, StageEpoch, float]:
+    """Train a new model, told epoch by epoch. -> it as it was at its best epoch, that epoch, seconds in all"""
+    torch.manual_seed(recipe.seed)
+    model = MODELS[key](config)
+    say(
+        f"{model.card.name}: {len(task.streams.rows('train'))} samples to train on, "
+        f"{len(task.streams.rows('valid'))} to choose by; {sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"seed {recipe.seed}."
+    )
+    best, seconds = None, 0.0
+    for epoch in fit(model, task.streams, recipe, folder=folder):
+        jobs.report(epoch.number, recipe.epochs, epoch.stage)
+        seconds += epoch.seconds
+        if best is None or epoch.stage != best.stage or epoch.best:
+            best = epoch
+        scores = "  ".join(f"{k} {v:.3f}" for k, v in epoch.scores.items())
+        say(
+            f"{epoch.stage} {epoch.number}/{recipe.epochs}  loss {sum(epoch.losses.values()):.4f}  {scores}  "
+            f"{epoch.seconds:.1f} s{' *' * epoch.best}"
+        )
+    assert best is not None, "an epoch comes first"
+    return model.cpu().eval(), best, seconds
+
+
+def _compared(
+    key: str, task: Task, recipe: StreamRecipe, ours: Sequence[FusionModel], seeds: Sequence[int], folder: Path,
+    resume: bool, say: Say,
+) -> dict[str, Any]:  # fmt: skip
+    """Ridge maps and the plain networks beside ours: figures, how far we are above each, areas under missing data."""
+    streams, rows = task.streams, task.streams.rows("test")
+    areas = {key: [curve(m, streams, rows, "modalities", seeds=CURVE_SEEDS) for m in ours]}
+    said = {key: [answers(m, streams, rows) for m in ours]}
+    baselines = {name: [one] for name, one in all_ridges(streams).items()}
+    for name in (name for name in NETWORKS if name in MODELS and name != key):
+        said[name], areas[name] = [], []
+        for seed in seeds:
+            say(f"The baseline {name}, seed {seed}...")
+            kind: Any = MODELS[name].Config
+            config = kind(
+                modalities=streams.names, widths=streams.widths, steps=tuple(streams.steps.values()),
+                classes=streams.classes,
+            )  # fmt: skip
+            state = folder / f"{name}-{seed}"
+            if not resume:
+                (state / "state.pt").unlink(missing_ok=True)
+            state.mkdir(parents=True, exist_ok=True)
+            model, _, _ = run(name, config, task, replace(recipe, seed=seed), state, lambda _: None)
+            said[name].append(answers(model, streams, rows))
+            areas[name].append(curve(model, streams, rows, "modalities", seeds=CURVE_SEEDS))
+    baselines |= {name: runs for name, runs in said.items() if name != key}
+    tell = lambda runs: [figures_of(streams, rows, one, task.span) for one in runs]  # noqa: E731
+    return {
+        "baselines": {name: tell(runs) for name, runs in baselines.items()},
+        "margin": {name: _margin(streams, rows.numpy(), said[key], runs) for name, runs in baselines.items()},
+        "areas": {name: [float(one.area.mean()) for one in found] for name, found in areas.items()},
+        "half_missing": {
+            name: [float(one.values[:, one.rates.index(0.5)].mean()) for one in found] for name, found in areas.items()
+        },
+    }  # fmt: skip
+
+
+def _margin(
+    streams: Streams, rows: np.ndarray, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]
+) -> dict[str, float]:
+    """How far our mean figure is above theirs, above 0 is better, with its 95 % interval over samples."""
+    true = streams.target.numpy()[rows]
+
+    def good(runs: Sequence[np.ndarray]) -> np.ndarray:
+        each = [(one.argmax(1) == true).astype(float) if streams.classes else -np.abs(one - true) for one in runs]
+        return np.mean(each, 0)
+
+    found = paired_bootstrap(good(ours), good(theirs))
+    return {"value": found.value, "low": found.low, "high": found.high, "other": float(good(theirs).mean())}
+
+
+def _main(test: Mapping[str, Any]) -> dict[str, Any]:
+    left_out = ("subsets", "curves", "confusion", "n", "main", "low", "high")
+    areas = {f"area_{one['what']}": one["area"] for one in test["curves"]}
+    return {k: v for k, v in test.items() if k not in left_out} | areas
+
+
+def _save(model: FusionModel, task: Task, title: str, recipe: StreamRecipe, found: Mapping[str, Any]) -> Checkpoint:
+    """Write the checkpoint with its figures, its card and the scale of its features."""
+
+    def fill(aside: Path) -> None:
+        assert task.streams.scale is not None, "a task is scaled"
+        save_file(task.streams.scale.tensors(), aside / SCALE)
+
+    return checkpoints.save(
+        home() / "checkpoints" / title, model, encoders=dict(task.streams.encoders),
+        data=task.dataset.spec or task.dataset.key, metrics=found, card=card.write(task.dataset, model, recipe, found),
+        origin={"trained": "here", "seed": recipe.seed, "digest": task.dataset.digest}, half=True, fill=fill,
+    )  # fmt: skip
+
+
+def scale_of(checkpoint: Checkpoint) -> Scale | None:
+    """The scale that a checkpoint's features are brought to; None where it reads them as they are."""
+    path = checkpoint.folder / SCALE
+    return Scale.of(load_file(path)) if path.exists() else None
+
+
+def task_of(checkpoint: Checkpoint, data: str | None = None, say: Say = lambda _: None) -> Task:
+    """The data set that a checkpoint was trained on, or another one, as the checkpoint reads it.
+
+    Raises FusionError where the data set has other modalities, widths or classes.
+    """
+    dataset = open_data(data or checkpoint.data)
+    config = checkpoint.config
+    streams = read(dataset)
+    lacks = [m for m in config["modalities"] if m not in streams.names]
+    if lacks:
+        raise FusionError(
+            f'"{checkpoint.name}" reads {", ".join(config["modalities"])}, and "{dataset.name}" has no '
+            f"{', '.join(lacks)}; choose a data set that has."
+        )
+    streams = streams.of(config["modalities"])
+    scale = scale_of(checkpoint)
+    streams = replace(streams, scale=scale)
+    raw = [streams.features[m].shape[2] for m in streams.names]
+    expected = [len(scale.mean[m]) for m in streams.names] if scale is not None else list(config["widths"])
+    if raw != expected:
+        raise FusionError(
+            f'"{dataset.name}" has {raw} features a step and "{checkpoint.name}" reads {expected}; use the data set '
+            "that it was trained on, or one with the same features."
+        )
+    if tuple(config["classes"]) != tuple(streams.classes):
+        raise FusionError(
+            f'"{checkpoint.name}" answers with {", ".join(config["classes"]) or "a score"}, and "{dataset.name}" has '
+            f"{', '.join(streams.classes) or 'scores'}; choose another data set."
+        )
+    return Task(dataset, streams)
+
+
+def evaluate(checkpoint: Checkpoint, data: str | None, split: str) -> dict[str, Any]:
+    """Figures of a checkpoint on a split of its data set, or of another with the same modalities."""
+    task = task_of(checkpoint, data)
+    found = figures(checkpoints.load(checkpoint), task.streams, split, task.span, seeds=CURVE_SEEDS)
+    return {"checkpoint": checkpoint.name, "data": task.dataset.key, "split": split, **found}
+
+
+def flat(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures without tables, for a terminal; subsets as one figure each."""
+    rows = {k: v for k, v in found.items() if not isinstance(v, (dict, list))}
+    rows |= {f"only {name}" if name != "as_is" else name: one[found["main"]] for name, one in found["subsets"].items()}
+    return rows | {f"area, {one['what']} missing": one["area"] for one in found["curves"]}
