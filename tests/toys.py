@@ -311,5 +311,9 @@ TOYS: dict[str, Toy] = {
     "hscl": Toy(hscl_config, **stream_toys.LAWS),
     "tfr_net": Toy(tfr_net_config, **stream_toys.LAWS),
     "tate": Toy(tate_config, **stream_toys.LAWS),
+    "early": Toy(mlp_config("early"), **stream_toys.LAWS),
     "late": Toy(mlp_config("late"), **stream_toys.LAWS),
+    "hierarchical": Toy(mlp_config("hierarchical"), **stream_toys.LAWS),
+    "hybrid": Toy(mlp_config("hybrid"), **stream_toys.LAWS),
+    "feature": Toy(mlp_config("feature"), **stream_toys.LAWS),
 }

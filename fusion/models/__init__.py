@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fusion.models.feature_fusion import Feature
 from fusion.models.hscl import HSCL
 from fusion.models.imf import IMF
 from fusion.models.maf import MAF
 from fusion.models.mclea import MCLEA
 from fusion.models.meaformer import MEAformer
-from fusion.models.mlp_fusion import Late
+from fusion.models.mlp_fusion import Early, Hierarchical, Hybrid, Late
 from fusion.models.tate import TATE
 from fusion.models.tfr_net import TFRNet
 
@@ -18,5 +19,5 @@ if TYPE_CHECKING:
 
 MODELS: dict[str, type[FusionModel]] = {
     "maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF, "hscl": HSCL, "tfr_net": TFRNet, "tate": TATE,
-    "late": Late,
+    "early": Early, "late": Late, "hierarchical": Hierarchical, "hybrid": Hybrid, "feature": Feature,
 }  # fmt: skip

@@ -1,214 +1,105 @@
-"""Early, late, hierarchical, hybrid and feature-level fusion: small exact forms, the baselines of every card.
+"""Early, late, hierarchical and hybrid fusion: small exact forms, the baselines of every card.
 
-Papers: Zadeh et al., "Tensor Fusion Network", EMNLP 2017, arXiv:1707.07250; Liu et al., "Efficient Low-rank Multimodal
-Fusion", ACL 2018, arXiv:1806.00064; Arevalo et al., "Gated Multimodal Units", arXiv:1702.01992; Tsai et al., "MulT",
-arXiv:1906.00295; Lu et al., co-attention, arXiv:1606.00061. The strategies have no one paper: these are their
-definitions here. MLP has `layers` hidden layers h <- dropout(ReLU(W h + b)) and a linear last one.
+The strategies have no one paper, so these are their definitions here; their role as baselines is that of Zadeh et al.,
+"Tensor Fusion Network", EMNLP 2017, arXiv:1707.07250. MLP and h_m are those of fusion/models/strategy.py.
 
-    early         y = MLP([x_1; ...; x_M])                                                 (1)
+    early         y = MLP([x_1; ...; x_M]), or MLP of the mean over all steps of all modalities of h_mt + e_m     (1)
     late          y_m = MLP_m(x_m);  y = mean of the present y_m,  or  sum_m a_m y_m with
-                  a = softmax(theta) over the present,  or  log p = sum_m log p_m - log Z  (2)
-    hierarchical  u_m^l = ReLU(W_m^l u_m^(l-1) + b),  s^l = ReLU(W^l [s^(l-1); u_1^l; ...; u_M^l] + b),
-                  u_m^0 = x_m, s^0 = 0, y = W s^L + b;  or a tree: s <- ReLU(W [s; u_m^1] + b), one m at a time  (3)
-    hybrid        y = g y_early + (1 - g) y_late,  g = sigmoid(W_g [h_1; ...; h_M] + b_g)  (4)
-    feature       y = W_y f + b_y, f by an operator of fusion/blocks/operators.py          (5)
+                  a = softmax(theta) over the present,  or  log p = sum_m log p_m - log Z                         (2)
+    hierarchical  u_m^l = ReLU(W_m^l u_m^(l-1) + b),  s^l = ReLU(W^l [s^(l-1); u_1^l; ...; u_M^l] + b), u_m^0 = x_m,
+                  s^0 is left out, y = W s^L + b;  or as a tree: s = u_1^1, then s <- ReLU(W_m [s; u_m^1] + b)    (3)
+    hybrid        y = g y_early + (1 - g) y_late,  g = sigmoid(W_g [h_1; ...; h_M] + b_g)                         (4)
 
-x_m (B, D_m) the mean over the steps that may be read, h_m = ReLU(LN(W_m x_m + b_m)) (B, D), y (B, C) logits, or (B,) a
-score. A modality that is missing is replaced (`missing`), or left out where there is a weight for it. The loss is L1
-for scores, cross-entropy for classes, in (2) and (4) plus `branch_loss` times the mean loss of the present branches.
+x_m (B, D_m), y (B, C) logits, or (B,) a score, g (B, 1) in (0, 1). What is missing is replaced (`missing`) in (1), (3)
+and in the early branch and gate of (4), and has no say in (2). The loss is L1 for scores and cross-entropy for classes;
+in (2) and (4) plus `branch_loss` times the mean loss of the branches that spoke, the early one of (4) among them.
 
-Differs from the released code of (5), tensor and low-rank (pliang279/MultiBench@071b5b8): there the factors of the
-low-rank form are in a plain list, so they are neither trained nor saved; here every factor is a parameter.
+The released code of the operators (pliang279/MultiBench@071b5b8) has no such strategies to differ from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.blocks.sequences import check_streams, masked_mean, visible
-from fusion.models.base import WIDEST, FusionModel, check_settings
-from fusion.signals import Embedding, FusionOutput, ModalityWeights, Opinions, Signal, Trace
-from fusion.types import Card, FusionError, Modality, Task
+from fusion.blocks.sequences import Filling
+from fusion.losses import unit
+from fusion.models.strategy import MLP, OFFICIAL, Config, Inputs, Projection, Strategy, embedding, weights
+from fusion.signals import FusionOutput, ModalityScores, Parts, Signal, Trace
+from fusion.types import Card, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusion.types import Batch
 
-OFFICIAL = "pliang279/MultiBench@071b5b8"
-KINDS = {"text": "text", "audio": "audio"}  # of a modality; all others are seen
-
-_SIZE, _SHARE = (1, WIDEST), (0, 0.999)
-RANGES = {
-    "widths": _SIZE, "steps": _SIZE, "width": _SIZE, "layers": (0, 100), "levels": (1, 100), "dropout": _SHARE,
-    "modality_dropout": _SHARE, "branch_loss": (0, 1e3), "heads": (1, 1024), "rank": (1, 4096),
-}  # fmt: skip
+PAPER = "no one paper; defined in fusion/models/mlp_fusion.py, a baseline as in Zadeh et al. 2017, arXiv:1707.07250"
+TASKS = (Task.REGRESSION, Task.CLASSES)
 
 
-@dataclass(frozen=True)
-class Config:
-    """Sizes and switches of all strategies; those of another strategy are not read. No paper settings apply."""
+class Early(Strategy):
+    """Features are joined before anything is learned of each, eq. (1)."""
 
-    modalities: tuple[str, ...] = ("text", "audio", "vision")
-    widths: tuple[int, ...] = (768, 5, 20)  # D of each; the defaults are those of MOSI
-    steps: tuple[int, ...] = (50, 50, 50)  # longest T of each
-    classes: tuple[str, ...] = ()  # none: one score
-    width: int = 128  # D of every projection and hidden layer
-    layers: int = 2  # hidden layers of an MLP
-    dropout: float = 0.1
-    missing: Literal["token", "zero", "mean"] = "token"  # what stands for a missing modality
-    modality_dropout: float = 0.0  # chance that training leaves a present modality out, never all of a sample
-    branch_loss: float = 0.3  # weight of the branches' own losses, late and hybrid
-    early_axis: Literal["feature", "time"] = "feature"  # of early; time: the mean over all projected steps
-    combine: Literal["mean", "weighted", "product"] = "mean"  # of late and hybrid
-    levels: int = 3  # L of hierarchical: low, middle, high
-    order: Literal["levels", "tree"] = "levels"  # of hierarchical
-    operator: Literal[
-        "concat", "gmu", "softmax", "self_attention", "cross_attention", "co_attention", "joint", "tensor", "low_rank",
-        "multiplicative",
-    ] = "gmu"  # of feature  # fmt: skip
-    gate_norm: Literal["independent", "softmax"] = "independent"  # of gmu with more than two modalities
-    heads: int = 4  # of the attention operators
-    rank: int = 4  # of low_rank
-
-    def __post_init__(self) -> None:
-        check_settings(self, RANGES)
-        count = len(self.modalities)
-        if count < 2:
-            raise FusionError(f"Fusion needs at least two modalities, not {count}; name one more.")
-        for name in ("widths", "steps"):
-            if len(getattr(self, name)) != count:
-                raise FusionError(
-                    f"{name} has {len(getattr(self, name))} numbers for {count} modalities; give one of each."
-                )
-        if len(self.classes) == 1:
-            raise FusionError("One class leaves nothing to decide; name two or more, or none for a score.")
-        if self.combine == "product" and not self.classes:
-            raise FusionError("A product needs probabilities of classes; scores are combined by mean or weighted.")
-
-    @classmethod
-    def released(cls, **overrides: object) -> Config:
-        """The same as published: there is no released code of these strategies that could differ."""
-        return replace(cls(), **overrides)  # type: ignore[arg-type]
-
-
-class MLP(nn.Module):
-    """`layers` times h <- dropout(ReLU(W h + b)), then a linear map."""
-
-    def __init__(self, inputs: int, width: int, layers: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.hidden = nn.ModuleList(nn.Linear(width if i else inputs, width) for i in range(layers))
-        self.out = nn.Linear(width if layers else inputs, outputs)
-        self.dropout = nn.Dropout(dropout)
-
-    @property
-    def first(self) -> nn.Linear:
-        """The layer that reads the input."""
-        return next(iter(self.hidden), self.out)  # type: ignore[return-value]  # a ModuleList of linear maps
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs) -> (B, outputs), what the last map read (B, width)"""
-        for layer in self.hidden:
-            x = self.dropout(F.relu(layer(x)))
-        return self.out(x), x
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a strategy reads of a batch."""
-
-    steps: list[Tensor]  # M of (B, T_m, D_m)
-    seen: list[Tensor]  # M of (B, T_m) bool, steps that may be read
-    pooled: list[Tensor]  # M of (B, D_m), mean over what is seen, 0 where nothing is
-    there: Tensor  # (B, M) bool, whether anything is seen
-    voices: Tensor  # (B, M) bool, the same; where all is hidden, what is present
-
-
-class Strategy(FusionModel):
-    """What the strategies share: inputs, answers in the shape of the task, and the loss."""
-
-    Config = Config
+    card = Card(
+        key="early",
+        name="Early fusion",
+        title="Features joined, then one network",
+        paper=PAPER,
+        official=OFFICIAL,
+        tasks=TASKS,
+        shows=("Parts", "Embedding"),
+    )
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.classes = config.classes
-        self.task = Task.CLASSES if config.classes else Task.REGRESSION
-        self.outputs = max(1, len(config.classes))  # C, 1 for a score
-        self.modalities = tuple(
-            Modality(name, KINDS.get(name, "image"), width, steps, "step")
-            for name, width, steps in zip(config.modalities, config.widths, config.steps, strict=True)
-        )
+        super().__init__(config)
+        widths, width = config.widths, config.width
+        over_time = config.early_axis == "time"
+        if over_time:
+            self.proj = nn.ModuleList(Projection(one, width) for one in widths)
+            self.modality = nn.Parameter(0.1 * torch.randn(len(widths), width))
+        self.fill = Filling([width] * len(widths) if over_time else widths, config.missing)
+        self.fusion = MLP(width if over_time else sum(widths), width, config.layers, self.outputs, config.dropout)
 
-    def read(self, batch: Batch) -> Inputs:
-        """Steps, means and what is there. Raises FusionError on a sample without any modality."""
-        names = self.config.modalities
-        check_streams(batch, names, self.config.widths)
-        seen = [visible(batch, m) for m in names]
-        if self.training and self.config.modality_dropout:
-            left_out = self._drop(torch.stack([one.any(1) for one in seen], 1))
-            seen = [one & ~left_out[:, at, None] for at, one in enumerate(seen)]
-        pooled = [masked_mean(batch.features[m], one) for m, one in zip(names, seen, strict=True)]
-        there = torch.stack([one.any(1) for one in seen], 1)
-        present = torch.stack([batch.has(m) for m in names], 1)
-        voices = torch.where(there.any(1, keepdim=True), there, present)
-        return Inputs([batch.features[m] for m in names], seen, pooled, there, voices)
+    def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
+        """Score (B,) or logits (B, C), fused (B, D) the last hidden layer, the trace."""
+        given = self.read(batch)
+        pieces = self._over_time(given) if self.config.early_axis == "time" else self.fill(given.pooled, given.there)
+        joined = torch.stack(pieces).sum(0) if self.config.early_axis == "time" else torch.cat(pieces, 1)
+        y, hidden = self.fusion(joined)
+        first = self.fusion.first
+        before = first(joined)  # (B, D) what the first layer says before ReLU
+        signals: list[Signal] = []
+        if trace:
+            if self.config.early_axis == "time":
+                maps = [first.weight] * len(pieces)
+            else:
+                maps = list(first.weight.split([piece.shape[1] for piece in pieces], 1))
+            parts = [piece @ of_one.T for piece, of_one in zip(pieces, maps, strict=True)]
+            parts = torch.stack([*parts, first.bias.expand_as(before)], 1)  # (B, M + 1, D)
+            signals = [
+                Parts(
+                    name="input_share", unit="none", value=torch.einsum("bvd,bd->bv", parts, unit(before)),
+                    voices=(*self.config.modalities, "bias"), total="first_layer", caveat="caveat.input_share",
+                ),
+                embedding("fused", hidden),
+            ]  # fmt: skip
+        extras = {"answer": y, "first_layer": before.norm(dim=1)}
+        return FusionOutput(self.answer(y), hidden, Trace(tuple(signals), batch.steps), extras)
 
-    def _drop(self, there: Tensor) -> Tensor:
-        """Which modalities are left out by chance, never the last one of a sample. (B, M) -> (B, M) bool"""
-        chance = torch.rand(there.shape, device=there.device).masked_fill(~there, 2.0)
-        spared = chance.argmin(1, keepdim=True)  # one that is there keeps its place whatever happens
-        left_out = there & (torch.rand(there.shape, device=there.device) < self.config.modality_dropout)
-        return left_out.scatter(1, spared, False)
-
-    def answer(self, y: Tensor) -> Tensor:
-        """(B, C) -> the prediction: the logits, or the score (B,)"""
-        return y if self.classes else y[:, 0]
-
-    def chances(self, y: Tensor) -> Tensor:
-        """(..., C) -> what a reader compares: probabilities (..., C), or scores (...)"""
-        return y.softmax(-1) if self.classes else y[..., 0]
-
-    def losses(self, y: Tensor, target: Tensor) -> Tensor:
-        """Loss of every answer. y (B, V, C), target (B,) -> (B, V) nats, or distances of scores"""
-        if self.classes:
-            wanted = target[:, None].expand(-1, y.shape[1])
-            return F.cross_entropy(y.flatten(0, 1), wanted.flatten(), reduction="none").view(wanted.shape)
-        return (y[..., 0] - target[:, None]).abs()
-
-    def loss(self, output: FusionOutput, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """`answer`, and `branches` where there are some; `batch.target` (B,) scores or classes."""
-        assert batch.target is not None, "a training batch has targets"
-        made = output.extras
-        terms = {"answer": self.losses(made["answer"][:, None], batch.target).mean()}
-        if "branches" in made:
-            spoke = made["spoke"]
-            own = (self.losses(made["branches"], batch.target) * spoke).sum(1) / spoke.sum(1)
-            terms["branches"] = self.config.branch_loss * own.mean()
-        return terms
-
-    def opinions(self, branches: Tensor, spoke: Tensor, voices: Sequence[str], y: Tensor) -> Opinions:
-        """What each branch answers alone. branches (B, V, C), spoke (B, V), y (B, C)"""
-        said = self.chances(branches)
-        none = 1 / len(self.classes) if self.classes else 0.0
-        return Opinions(
-            name="branch_answers", unit="probability" if self.classes else "none", classes=self.classes,
-            value=said.masked_fill(~(spoke[..., None] if self.classes else spoke), none), voices=tuple(voices),
-            present=spoke, together=self.chances(y), normalised_over="class" if self.classes else None,
-            caveat="caveat.branch_answers",
-        )  # fmt: skip
-
-
-def embedding(modality: str, value: Tensor) -> Embedding:
-    """A vector that a map can place: of one modality, or fused. value (B, D)"""
-    return Embedding(
-        name=f"embedding_{modality}", unit="none", value=value, modality=modality, caveat="caveat.stream_embedding"
-    )
+    def _over_time(self, given: Inputs) -> list[Tensor]:
+        """What each modality adds to the mean over all steps; a missing one counts as one step. -> M of (B, D)"""
+        sums, counts, means = [], [], []
+        for at, (steps, seen) in enumerate(zip(given.steps, given.seen, strict=True)):
+            h = self.proj[at](torch.where(seen[..., None], steps, 0.0)) * seen[..., None]
+            counts.append(seen.sum(1, keepdim=True).clamp(min=1).to(h.dtype))
+            means.append(h.sum(1) / counts[-1])
+        for at, mean in enumerate(self.fill(means, given.there)):
+            sums.append((mean + self.modality[at]) * counts[at])
+        total = torch.stack(counts).sum(0)
+        return [one / total for one in sums]
 
 
 class Branches(nn.Module):
@@ -242,9 +133,9 @@ class Late(Strategy):
         key="late",
         name="Late fusion",
         title="One network a modality, their answers combined",
-        paper="no one paper; numbered as defined here, see arXiv:1707.07250 for its role as a baseline",
+        paper=PAPER,
         official=OFFICIAL,
-        tasks=(Task.REGRESSION, Task.CLASSES),
+        tasks=TASKS,
         shows=("Opinions", "ModalityWeights", "Embedding"),
     )
 
@@ -256,21 +147,145 @@ class Late(Strategy):
         """Score (B,) or logits (B, C), fused (B, M D) the branches' hidden vectors, the trace."""
         given = self.read(batch)
         y, branches, weight, hidden = self.fusion(given.pooled, given.voices)
-        extras = {"answer": y, "branches": branches, "spoke": given.voices}
         names = self.config.modalities
         signals: list[Signal] = []
         if trace:
-            signals = [
-                self.opinions(branches, given.voices, names, y),
-                *([] if self.config.combine == "product" else [late_weight(weight, names)]),
-                *(embedding(m, vector) for m, vector in zip(names, hidden, strict=True)),
-            ]
+            signals = [self.opinions(branches, given.voices, names, y), *self._weights(weight)]
+            signals += [embedding(m, vector) for m, vector in zip(names, hidden, strict=True)]
+        extras = {"answer": y, "branches": branches, "spoke": given.voices}
         return FusionOutput(self.answer(y), torch.cat(hidden, 1), Trace(tuple(signals), batch.steps), extras)
 
+    def _weights(self, weight: Tensor) -> list[Signal]:
+        """The weights of a mean; a product has none."""
+        if self.config.combine == "product":
+            return []
+        return [weights("late_weight", weight, self.config.modalities, "caveat.late_weight")]
 
-def late_weight(weight: Tensor, modalities: Sequence[str]) -> ModalityWeights:
-    """What each branch counts in the answer. weight (B, M)"""
-    return ModalityWeights(
-        name="late_weight", unit="weight", normalised_over="modality", value=weight, modalities=tuple(modalities),
-        caveat="caveat.late_weight",
-    )  # fmt: skip
+
+class Hierarchical(Strategy):
+    """Modalities are joined at every level of their towers, or one after the other, eq. (3)."""
+
+    card = Card(
+        key="hierarchical",
+        name="Hierarchical fusion",
+        title="Modalities joined level by level",
+        paper=PAPER,
+        official=OFFICIAL,
+        tasks=TASKS,
+        shows=("ModalityScores", "Embedding"),
+    )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        count, width = len(config.widths), config.width
+        tree = config.order == "tree"
+        self.levels = max(count - 1, 1) if tree else config.levels
+        self.fill = Filling(config.widths, config.missing)
+        self.tower = nn.ModuleList(
+            nn.ModuleList(nn.Linear(width if level else one, width) for one in config.widths)
+            for level in range(1 if tree else config.levels)
+        )
+        joined = min(2, count) if tree else count  # vectors that a level reads
+        self.fusion = nn.ModuleList(
+            nn.Linear((joined if tree or not level else joined + 1) * width, width) for level in range(self.levels)
+        )
+        self.head = nn.Linear(width, self.outputs)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
+        """Score (B,) or logits (B, C), fused (B, D) the last level, the trace."""
+        given = self.read(batch)
+        names, joined = self.config.modalities, self.fill(given.pooled, given.there)
+        towers: list[list[Tensor]] = []  # u_m^l by level
+        for level in self.tower:
+            joined = [self._layer(map_, u) for map_, u in zip(level, joined, strict=True)]  # type: ignore[call-overload]
+            towers.append(joined)
+        carried: Tensor | None = None
+        signals: list[Signal] = []
+        merged: list[Signal] = []
+        for at, layer in enumerate(self.fusion):
+            voices, vectors = self._read_at(at, carried, towers)
+            carried = self._layer(layer, torch.cat(vectors, 1))
+            if trace:
+                maps = layer.weight.split(self.config.width, 1)  # type: ignore[operator, union-attr]  # a linear map
+                told = torch.stack([(u @ of_one.T).norm(dim=1) for u, of_one in zip(vectors, maps, strict=True)], 1)
+                signals.append(
+                    ModalityScores(
+                        name=f"level_norm_{at + 1}", unit="none", value=told, modalities=voices,
+                        caveat="caveat.level_norm",
+                    )
+                )  # fmt: skip
+                if self.config.order == "tree" and at + 1 < self.levels:
+                    merged.append(embedding("+".join(names[: at + 2]), carried))
+        assert carried is not None, "there is a level"
+        if trace:
+            signals += [embedding(m, u) for m, u in zip(names, towers[-1], strict=True)]
+            signals += [*merged, embedding("fused", carried)]
+        y = self.head(carried)
+        return FusionOutput(self.answer(y), carried, Trace(tuple(signals), batch.steps), {"answer": y})
+
+    def _layer(self, layer: nn.Module, x: Tensor) -> Tensor:
+        return self.dropout(F.relu(layer(x)))
+
+    def _read_at(
+        self, at: int, carried: Tensor | None, towers: list[list[Tensor]]
+    ) -> tuple[tuple[str, ...], list[Tensor]]:
+        """Who is joined at a level, and their vectors."""
+        names = self.config.modalities
+        if self.config.order == "tree":
+            if carried is None:
+                return names[:2], towers[0][:2]
+            return ("carried", names[at + 1]), [carried, towers[0][at + 1]]
+        if carried is None:
+            return names, towers[at]
+        return ("carried", *names), [carried, *towers[at]]
+
+
+class Hybrid(Strategy):
+    """An early branch and the late ones, mixed by a gate, eq. (4)."""
+
+    card = Card(
+        key="hybrid",
+        name="Hybrid fusion",
+        title="An early and a late answer, mixed by a gate",
+        paper=PAPER,
+        official=OFFICIAL,
+        tasks=TASKS,
+        shows=("Opinions", "ModalityWeights", "Embedding"),
+    )
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        widths, width = config.widths, config.width
+        self.fill = Filling(widths, config.missing)
+        self.early = MLP(sum(widths), width, config.layers, self.outputs, config.dropout)
+        self.late = Branches(config, self.outputs)
+        self.proj = nn.ModuleList(Projection(one, width) for one in widths)
+        self.fill_gate = Filling([width] * len(widths), config.missing)
+        self.gate = nn.Linear(len(widths) * width, 1)
+
+    def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
+        """Score (B,) or logits (B, C), fused the hidden vectors of all branches (B, (M + 1) D), the trace."""
+        given = self.read(batch)
+        early, hidden = self.early(torch.cat(self.fill(given.pooled, given.there), 1))
+        late, branches, weight, vectors = self.late(given.pooled, given.voices)
+        projected = [one(x) for one, x in zip(self.proj, given.pooled, strict=True)]
+        g = torch.sigmoid(self.gate(torch.cat(self.fill_gate(projected, given.there), 1)))  # (B, 1)
+        y = g * early + (1 - g) * late
+        names, spoke = self.config.modalities, torch.cat((given.voices, torch.ones_like(given.voices[:, :1])), 1)
+        branches = torch.cat((branches, early[:, None]), 1)
+        signals: list[Signal] = []
+        if trace:
+            signals = [
+                self.opinions(branches, spoke, (*names, "early"), y),
+                weights("mix_gate", torch.cat((g, 1 - g), 1), ("early", "late"), "caveat.mix_gate"),
+                *(
+                    [] if self.config.combine == "product"
+                    else [weights("late_weight", weight, names, "caveat.late_weight")]
+                ),
+                *(embedding(m, vector) for m, vector in zip(names, vectors, strict=True)),
+                embedding("fused", hidden),
+            ]  # fmt: skip
+        extras = {"answer": y, "branches": branches, "spoke": spoke}
+        fused = torch.cat((*vectors, hidden), 1)
+        return FusionOutput(self.answer(y), fused, Trace(tuple(signals), batch.steps), extras)
