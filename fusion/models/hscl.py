@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 _SIZE, _WEIGHT = (1, WIDEST), (0, 1e3)
 RANGES = {
-    "widths": _SIZE, "steps": _SIZE, "heads": _SIZE, "encoder_heads": _SIZE, "encoder_inner": _SIZE,
+    "widths": _SIZE, "steps": _SIZE, "heads": (0, WIDEST), "encoder_heads": _SIZE, "encoder_inner": _SIZE,
     "encoder_layers": (1, 100), "projection": _SIZE, "dropout": (0, 0.999), "temperature": (0.01, 1e3),
     "similarity_weight": _WEIGHT, "single_weight": _WEIGHT, "pair_weight": _WEIGHT, "cls_seed": (0, 2**31),
 }  # fmt: skip
@@ -70,7 +70,7 @@ class Config:
     widths: tuple[int, ...] = (768, 5, 20)  # D of each
     steps: tuple[int, ...] = (50, 375, 500)  # T of each in training; longer ones are read, too
     classes: tuple[str, ...] = ()  # (): a score
-    heads: int = 12  # of both attentions of eq. (1)
+    heads: int = 0  # of both attentions of eq. (1); 0: the paper's 12, or the most below that divide
     encoder_heads: tuple[int, ...] = ()  # of each other modality; (): the paper's, else the most up to 5 that divide
     encoder_inner: tuple[int, ...] = ()  # of each other modality; (): the paper's, 64 of width 20 and else 32
     encoder_layers: int = 3
@@ -104,7 +104,9 @@ class Config:
                 raise FusionError(
                     f"{name} has {len(given)} numbers; give one for each modality but the first, or none."
                 )
-        for name, width, heads in zip(self.modalities, self.widths, (self.heads, *self.own_heads()), strict=True):
+        for name, width, heads in zip(
+            self.modalities, self.widths, (self.text_heads(), *self.own_heads()), strict=True
+        ):
             if width % heads:
                 raise FusionError(f"The width {width} of {name} does not divide by its {heads} heads; change one.")
 
@@ -119,12 +121,19 @@ class Config:
 
     def own_heads(self) -> tuple[int, ...]:
         """Heads of the encoder of each modality but the first."""
-        most = lambda width: max(heads for heads in range(1, 6) if width % heads == 0)  # noqa: E731
-        return self.encoder_heads or tuple(HEADS.get(width, most(width)) for width in self.widths[1:])
+        return self.encoder_heads or tuple(HEADS.get(width) or _most(width, 5) for width in self.widths[1:])
+
+    def text_heads(self) -> int:
+        """Heads of the attentions whose queries are text."""
+        return self.heads or _most(self.widths[0], 12)
 
     def own_inner(self) -> tuple[int, ...]:
         """Width inside the encoder's layers of each modality but the first."""
         return self.encoder_inner or tuple(64 if width == 20 else 32 for width in self.widths[1:])
+
+
+def _most(width: int, limit: int) -> int:
+    return max(heads for heads in range(1, limit + 1) if width % heads == 0)
 
 
 class Encoder(nn.Module):
@@ -210,7 +219,7 @@ class HSCL(FusionModel):
             for wide, heads, inner in zip(others, config.own_heads(), config.own_inner(), strict=True)
         )
         self.fusions = nn.ModuleList(
-            FusionLayer(width, wide, config.heads, drop, config.cross_residual) for wide in others
+            FusionLayer(width, wide, config.text_heads(), drop, config.cross_residual) for wide in others
         )
         self.hidden, self.feature = nn.Linear(width, to), nn.Linear(to, to)
         self.answer = nn.Linear(to, len(config.classes) or 1)
@@ -248,7 +257,7 @@ class HSCL(FusionModel):
         pairs = [F.relu(f(self.dropout(x))) for f, x in zip(self.pair, branches.unbind(1), strict=True)]
         extras = {"feature": feature, "branches": branches, "pairs": torch.stack(pairs, 1)}  # pairs (B, M - 1, P)
         for name, other in zip(self.config.modalities[1:], projected[1:], strict=True):
-            extras[f"text+{name}"] = torch.stack((projected[0], other), 1)  # (B, 2, P)
+            extras[f"views_{name}"] = torch.stack((projected[0], other), 1)  # (B, 2, P)
         told = hscl_signals.trace(self, batch, seen, read, others, layers, prediction, extras) if trace else Trace()
         return FusionOutput(prediction, feature, told, extras)
 
@@ -303,7 +312,7 @@ class HSCL(FusionModel):
         contrast, similarity, pairs = [zero], [zero], [zero]
         for name in rest:
             rows = batch.has(first) & batch.has(name)
-            views = made[f"text+{name}"]
+            views = made[f"views_{name}"]
             contrast.append(self._contrast(views[rows], target[rows]))
             apart = (views[rows, 0] - views[rows, 1]).norm(dim=-1) ** config.similarity_power
             similarity.append(apart.sum() / rows.sum().clamp(min=1))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from scipy.stats import kendalltau
 
+from fusion.metrics.geometry import modality_gap
 from fusion.signals import Attention, Embedding, ModalityScores, Opinions, Trace
 from fusion.types import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -71,7 +75,7 @@ def trace(
     vectors = [
         (f"branch_{name}", voice, branches[:, i], "caveat.branch") for i, (name, voice) in _numbered(rest, voices)
     ]
-    singles = [made[f"text+{rest[0]}"][:, 0], *(made[f"text+{name}"][:, 1] for name in rest)]
+    singles = [made[f"views_{rest[0]}"][:, 0], *(made[f"views_{name}"][:, 1] for name in rest)]
     vectors += [
         (f"contrast_{name}", name, value, "caveat.contrast_space")
         for name, value in zip((first, *rest), singles, strict=True)
@@ -89,3 +93,75 @@ def trace(
 
 def _numbered(names: Sequence[str], voices: Sequence[str]) -> enumerate[tuple[str, str]]:
     return enumerate(zip(names, voices, strict=True))
+
+
+@dataclass(frozen=True)
+class Space:
+    """One space of contrast over N samples: two views of each, and what they look like together."""
+
+    views: tuple[str, str]  # what each is of: "text" and "audio", or "text+audio" and "text+vision"
+    vectors: Tensor  # (2N, P) not below 0, so no cosine is; the first view of all samples, then the second
+    order: Tensor  # (2N,) Kendall's tau-b of each view: do views of closer labels lie closer? NaN where it has no order
+    gap: float  # length between the means of the two views, rows of length 1
+    silent: int  # views in which every unit is off: they have no direction
+
+
+def spaces(model: HSCL, made: Mapping[str, Tensor], target: Tensor) -> list[Space]:
+    """The spaces of contrast of a set of samples. made: extras of a pass over all of them; target (N,)
+
+    The chance level of the order is 0 only where labels differ; with many equal ones few values can be reached.
+    """
+    first, *rest = model.config.modalities
+    found = [((first, name), made[f"views_{name}"]) for name in rest]
+    for a in range(len(rest)):
+        for b in range(a + 1, len(rest)):
+            found.append(((f"{first}+{rest[a]}", f"{first}+{rest[b]}"), made["pairs"][:, [a, b]]))
+    result = []
+    for views, value in found:
+        stacked = torch.cat((value[:, 0], value[:, 1])).detach().cpu()
+        on = stacked.any(1)
+        sides = [one[one.any(1)].float().numpy() for one in stacked.chunk(2)]
+        gap = modality_gap(*sides) if all(len(one) for one in sides) else float("nan")
+        result.append(Space(views, stacked, label_order(stacked, target.repeat(2)), gap, int((~on).sum())))
+    return result
+
+
+def label_order(vectors: Tensor, target: Tensor) -> Tensor:
+    """Kendall's tau-b of each row between the others' label distances and their cosine distances. (N, P), (N,) -> (N,)
+
+    Integer targets are classes, whose distance is 0 or 1. NaN where one of the two is the same for all others.
+    """
+    rows = torch.nn.functional.normalize(vectors.detach().cpu().double(), dim=1)
+    apart, target = (1 - rows @ rows.T).numpy(), target.detach().cpu()
+    gaps = target[:, None] - target[None, :]
+    far = (gaps.abs() if target.is_floating_point() else gaps != 0).numpy()
+    others = ~np.eye(len(rows), dtype=bool)
+    constant = [len(set(far[i, others[i]])) < 2 or np.ptp(apart[i, others[i]]) == 0 for i in range(len(rows))]
+    return torch.tensor([
+        np.nan if constant[i] else kendalltau(far[i, others[i]], apart[i, others[i]]).statistic
+        for i in range(len(rows))
+    ])  # fmt: skip
+
+
+def branch_worth(model: HSCL, branches: Tensor) -> Tensor:
+    """What the answer loses when one branch is its mean over the set. (N, M - 1, D) -> (N, M - 1) or (N, M - 1, C)
+
+    Exact sums hold up to u of eq. (2) alone: two worths don't add up to the worth of both.
+    """
+    whole, mean = model.head(branches.mean(1))[0], branches.mean(0)
+    lost = []
+    for branch in range(branches.shape[1]):
+        without = branches.clone()
+        without[:, branch] = mean[branch]
+        lost.append(whole - model.head(without.mean(1))[0])
+    return torch.stack(lost, 1)
+
+
+def spread(model: HSCL, batch: Batch, draws: int = 20, seed: int = 0) -> Tensor:
+    """Answers under summary tokens drawn with seed, seed + 1, ...: how much a released model depends on its noise.
+
+    -> (draws, B) or (draws, B, C)
+    """
+    with torch.no_grad():
+        passes = [model(batch, trace=False, cls=model.draw(seed + one)) for one in range(draws)]
+    return torch.stack([one.prediction for one in passes])

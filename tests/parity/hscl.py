@@ -120,8 +120,8 @@ def _whole(config: dict, weights: dict[str, Tensor], inputs: dict[str, Tensor]) 
     first = lambda value: value.transpose(0, 1)  # noqa: E731
     result = {
         "text_hidden": text, "prediction": made.prediction[:, None], "fusion": made.extras["feature"],
-        "feature": made.extras["pairs"], "feature_at": made.extras["text+audio"],
-        "feature_vt": made.extras["text+vision"], "acoustic_encoded": first(others[0][0]),
+        "feature": made.extras["pairs"], "feature_at": made.extras["views_audio"],
+        "feature_vt": made.extras["views_vision"], "acoustic_encoded": first(others[0][0]),
         "visual_encoded": first(others[1][0]),
     }  # fmt: skip
     for name, fusion, (encoded, seen) in zip(("ta", "tv"), model.fusions, others, strict=True):
@@ -150,7 +150,7 @@ def _batch(inputs: dict[str, Tensor], text: Tensor) -> Batch:
 
 def _trained(model: HSCL, bert: nn.Module, made: object, batch: Batch) -> dict[str, Tensor]:
     extras, config = made.extras, model.config  # type: ignore[attr-defined]
-    views = {"fus": extras["pairs"], "at": extras["text+audio"], "vt": extras["text+vision"]}
+    views = {"fus": extras["pairs"], "at": extras["views_audio"], "vt": extras["views_vision"]}
     for one in views.values():
         one.retain_grad()
     target, result = batch.target, {}
