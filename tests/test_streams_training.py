@@ -257,7 +257,9 @@ def test_a_checkpoint_carries_its_scale_and_says_what_it_reached(
     monkeypatch.setenv("FUSION_HOME", str(tmp_path))
     for module in (runs,):
         monkeypatch.setattr(module, "open_data", lambda spec: planted())
-    made = runs.train("late", "planted", seeds=2, say=lambda _: None, settings={"width": "16", "epochs": "4"})
+    made = runs.train(
+        "late", "planted", seeds=2, say=lambda _: None, settings={"width": "16", "epochs": "5", "rate": "0.01"}
+    )
     found = made.metrics
     assert [one["seed"] for one in found["seeds"]] == [37, 38]
     assert {"nothing", "audio"} <= set(found["baselines"])
@@ -270,7 +272,12 @@ def test_a_checkpoint_carries_its_scale_and_says_what_it_reached(
     assert task.streams.scale is not None
     assert task.streams.widths == tuple(made.config["widths"])
     again = runs.train(
-        "late", "planted", seeds=2, resume=True, say=lambda _: None, settings={"width": "16", "epochs": "4"}
+        "late",
+        "planted",
+        seeds=2,
+        resume=True,
+        say=lambda _: None,
+        settings={"width": "16", "epochs": "5", "rate": "0.01"},
     )
     assert again.metrics["seeds"] == found["seeds"]
 
