@@ -39,7 +39,7 @@ from torch.nn import functional as F
 
 from fusion.blocks.sequences import check_streams, visible
 from fusion.models.base import WIDEST, FusionModel, check_settings
-from fusion.models.tate_blocks import Block, Made, Readout, divergence
+from fusion.models.tate_blocks import Block, Made, Readout, Sure, divergence
 from fusion.models.tate_signals import tell
 from fusion.signals import FusionOutput, Trace
 from fusion.types import Card, FusionError, Modality, Task
@@ -219,9 +219,9 @@ class TATE(FusionModel):
             torch.cat([x[pair.index(m)] for x, pair in zip(shared, config.pairs, strict=True) if m in pair], -1)
             for m in range(len(own))
         ]
-        opinion, weight = self._opinions(own, seen, counts, there) if config.weighted else (None, None)
-        if weight is not None:
-            common = [weight[:, m, None, None] * x for m, x in enumerate(common)]
+        sure = self._alone(own, seen, counts, there) if config.weighted else None
+        if sure is not None:
+            common = [sure.weight[:, m, None, None] * x for m, x in enumerate(common)]
         positions, keys, tag = torch.cat(common, 1), torch.cat(counts, 1), self.tag(there)
         tagged = torch.cat((positions, tag.to(positions)[:, None].expand(-1, positions.shape[1], -1)), -1)
         encoded, joint = self.encoder(tagged, keys, None, rate, trace=trace)
@@ -231,7 +231,7 @@ class TATE(FusionModel):
         prediction = self.answer(self.hidden(fused))
         return Made(
             there=there, seen=tuple(seen), real=tuple(real), counts=tuple(counts), projected=tuple(projected),
-            own=tuple(own), shared=tuple(shared), opinion=opinion, weight=weight, tag=tag, tagged=tagged,
+            own=tuple(own), shared=tuple(shared), sure=sure, tag=tag, tagged=tagged,
             encoded=encoded, decoded=decoded, readout=readout, fused=fused,
             prediction=prediction if self.classes else prediction.squeeze(-1),
             inside={m: inside for m, (_, inside) in zip(config.modalities, blocks, strict=True)}
@@ -270,18 +270,17 @@ class TATE(FusionModel):
             return torch.tensor(self.config.constant_tag, device=there.device).expand(len(there), -1).float()
         return torch.cat((there.all(1, keepdim=True), ~there), 1).float()
 
-    def _opinions(
-        self, own: Sequence[Tensor], seen: Sequence[Tensor], counts: Sequence[Tensor], there: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Class probabilities of each E_m alone (B, M, C), and the softmax over modalities of the largest (B, M)."""
-        logits = []
-        for m, (pool, sure) in enumerate(zip(self.pools, self.sure, strict=True)):
+    def _alone(self, own: Sequence[Tensor], seen: Sequence[Tensor], counts: Sequence[Tensor], there: Tensor) -> Sure:
+        """The variant's weights: the softmax over modalities of the largest class probability of each E_m alone."""
+        pooled = []
+        for m, pool in enumerate(self.pools):
             read = counts[m]
             if self.config.masked_readout:  # of a missing modality every row is the same
                 read = torch.where(there[:, m, None], seen[m].to(read), read)
-            logits.append(sure(pool(own[m], read)[0]))
-        opinion = torch.stack(logits, 1).softmax(-1)
-        return opinion, opinion.amax(-1).softmax(-1)
+            pooled.append(pool(own[m], read)[0])
+        logits = torch.stack([sure(x) for sure, x in zip(self.sure, pooled, strict=True)], 1)
+        opinion = logits.softmax(-1)
+        return Sure(torch.stack(pooled, 1), opinion, opinion.amax(-1).softmax(-1))
 
     def _target(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Enc* (B, T, D + M + 1), and what each position counts (B, T), 1 a sample or 0 without a truth; or None.

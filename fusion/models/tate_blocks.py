@@ -77,6 +77,15 @@ class Readout(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
+class Sure:
+    """What each modality says alone, and the weight that this gives it."""
+
+    pooled: Tensor  # (B, M, D)
+    opinion: Tensor  # (B, M, C), probabilities
+    weight: Tensor  # (B, M)
+
+
+@dataclass(frozen=True, eq=False)
 class Made:
     """What one pass makes, in the order of the computation; positions of all modalities lie one after the other."""
 
@@ -87,8 +96,7 @@ class Made:
     projected: tuple[Tensor, ...]  # M of (B, T_m, D)
     own: tuple[Tensor, ...]  # M of (B, T_m, D), E_m
     shared: tuple[tuple[Tensor, Tensor], ...]  # of each pair (B, T_m, D / (M - 1)) from either side
-    opinion: Tensor | None  # (B, M, C), probabilities of classes from one modality alone, where they are asked for
-    weight: Tensor | None  # (B, M)
+    sure: Sure | None  # where modalities are weighted
     tag: Tensor  # (B, M + 1)
     tagged: Tensor  # (B, T, D + M + 1), U
     encoded: Tensor  # Enc

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fusion.models.tate import Config
-    from fusion.models.tate_blocks import Made
+    from fusion.models.tate_blocks import Made, Sure
     from fusion.types import Batch
 
 JOINT, READER, MODALITIES = "joint", "readout", "modalities"  # axes over several modalities
@@ -29,8 +29,8 @@ JOINT, READER, MODALITIES = "joint", "readout", "modalities"  # axes over severa
 def tell(config: Config, batch: Batch, made: Made, gap: Tensor | None) -> Trace:
     """The trace of B samples. gap (B, T): divergence from the teacher at each position, None without one."""
     found = [*_tags(config, made), *_readout(config, made), *_attention(config, batch, made), *_spaces(config, made)]
-    if made.opinion is not None and made.weight is not None:
-        found += _confidence(config, made, made.opinion, made.weight)
+    if made.sure is not None:
+        found += _confidence(config, made, made.sure)
     if gap is not None:
         own = "_self" if config.teacher == "self" else ""
         found.append(
@@ -131,18 +131,18 @@ def _spaces(config: Config, made: Made) -> Iterator[Signal]:
     )  # fmt: skip
 
 
-def _confidence(config: Config, made: Made, opinion: Tensor, weight: Tensor) -> Iterator[Signal]:
+def _confidence(config: Config, made: Made, sure: Sure) -> Iterator[Signal]:
     yield Opinions(
-        name="modality_opinion", unit="probability", normalised_over="class", value=opinion, voices=config.modalities,
-        present=made.there, together=made.prediction.softmax(-1), classes=config.classes,
+        name="modality_opinion", unit="probability", normalised_over="class", value=sure.opinion,
+        voices=config.modalities, present=made.there, together=made.prediction.softmax(-1), classes=config.classes,
         caveat="caveat.modality_opinion",
     )  # fmt: skip
     yield ModalityScores(
-        name="modality_confidence", unit="probability", value=opinion.amax(-1), modalities=config.modalities,
+        name="modality_confidence", unit="probability", value=sure.opinion.amax(-1), modalities=config.modalities,
         neutral=1 / len(config.classes), caveat="caveat.modality_opinion",
     )  # fmt: skip
     yield ModalityWeights(
-        name="confidence_weight", unit="weight", normalised_over="modality", value=weight,
+        name="confidence_weight", unit="weight", normalised_over="modality", value=sure.weight,
         modalities=config.modalities, caveat="caveat.confidence_weight",
     )  # fmt: skip
 
