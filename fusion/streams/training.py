@@ -58,7 +58,8 @@ class StageEpoch(Epoch):
 def fit(
     model: FusionModel, streams: Streams, recipe: StreamRecipe, *, folder: Path | None = None
 ) -> Iterator[StageEpoch]:
-    """Train through the stages of a model; yields after every epoch, each stage from its own number 1.
+    """Train through the stages of a model; yields after every epoch, each stage from its own number 1, and before all
+    the last epoch of the run that a resume goes on from.
 
     The model is left with the weights of the last stage's best epoch. folder: where to keep the state for a resume.
     Raises FusionError when a split is empty or the loss stops being a number.
@@ -117,6 +118,7 @@ class _Run:
             self.generator.set_state(state["generator"])
             torch.set_rng_state(state["random"])
             number, chosen, idle, top, kept = (state[k] for k in ("number", "chosen", "idle", "top", "kept"))
+            yield StageEpoch(number, {}, state["scores"], number == chosen, chosen, 0.0, kept, stage)
         else:
             top = self.judge()["score"]
         while number < epochs and idle < recipe.patience and self.spent <= recipe.minutes * 60:
@@ -132,7 +134,7 @@ class _Run:
             self.spent += clock.lap()
             self.keep(
                 model=self.model.state_dict(), optimiser=optimiser.state_dict(), schedule=schedule.state_dict(),
-                number=number, chosen=chosen, idle=idle, top=top, kept=kept,
+                number=number, chosen=chosen, idle=idle, top=top, kept=kept, scores=scores,
             )  # fmt: skip
             seconds = time.perf_counter() - started
             yield StageEpoch(number, losses, scores, better, chosen, seconds, kept, stage)
