@@ -226,8 +226,8 @@ class HSCL(FusionModel):
         self.single = nn.ModuleList(nn.Linear(wide, to) for wide in config.widths)  # contrast of t and each m
         self.pair = nn.ModuleList(nn.Linear(width, to) for _ in others)  # contrast of each mt
         self.dropout = nn.Dropout(drop)
-        matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
-        for last in range(1, len(matrices) + 1) if config.init == "repeated" else [len(matrices)]:
+        matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1 and not parameter.is_meta]
+        for last in range(1, len(matrices) + 1) if config.init == "repeated" else (len(matrices),):
             for matrix in matrices[:last]:
                 nn.init.xavier_normal_(matrix)
         learned = others if config.cls_token == "learned" else ()
