@@ -1,4 +1,4 @@
-"""Raw text and pictures -> features, by pretrained encoders that are frozen unless a training loop thaws them.
+"""Raw text, pictures and recordings -> features, by encoders that are frozen unless a training loop thaws them.
 
 `encoder(name)` gives one: a name of ENCODERS, `hf:<local folder or hub name>` for what transformers can load,
 `folder:<sub-folder>` for an encoder that lies inside a checkpoint, or `<name of ENCODERS>:<file>` for one of ours with
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from fusion.device import best, exclusive
+from fusion.encoders.audio import AudioEncoder, mel, resemblyzer
 from fusion.encoders.base import Check, Encoded, verify
 from fusion.encoders.image import ImageEncoder, efficientnet_lite0
 from fusion.encoders.text import TextEncoder, minilm
@@ -23,11 +24,13 @@ from fusion.types import FusionError
 
 __all__ = [
     "ENCODERS",
+    "AudioEncoder",
     "Check",
     "Encoded",
     "Encoder",
     "ImageEncoder",
     "TextEncoder",
+    "audio_encoder",
     "encoder",
     "fresh",
     "image_encoder",
@@ -35,12 +38,14 @@ __all__ = [
     "verify",
 ]
 
-Encoder = TextEncoder | ImageEncoder
+Encoder = TextEncoder | ImageEncoder | AudioEncoder
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "minilm": minilm,
     "minilm+shape": functools.partial(minilm, shapes=True),
     "use": use,
     "efficientnet-lite0": efficientnet_lite0,
+    "mel": mel,
+    "resemblyzer": resemblyzer,
 }
 
 
@@ -54,19 +59,33 @@ def encoder(name: str, root: Path | None = None, device: torch.device | str | No
 
 
 def text_encoder(name: str, root: Path | None = None) -> TextEncoder:
-    """`encoder` where a text encoder is needed. Raises FusionError when the name is that of an image encoder."""
+    """`encoder` where a text encoder is needed. Raises FusionError when the name is that of another kind."""
     made = encoder(name, root)
     if not isinstance(made, TextEncoder):
-        raise FusionError(f'"{name}" encodes images; name a text encoder, such as minilm.')
+        raise FusionError(f'"{name}" encodes {_reads(made)}; name a text encoder, such as minilm.')
     return made
 
 
 def image_encoder(name: str, root: Path | None = None) -> ImageEncoder:
-    """`encoder` where an image encoder is needed. Raises FusionError when the name is that of a text encoder."""
+    """`encoder` where an image encoder is needed. Raises FusionError when the name is that of another kind."""
     made = encoder(name, root)
     if not isinstance(made, ImageEncoder):
-        raise FusionError(f'"{name}" encodes texts; name an image encoder, such as efficientnet-lite0.')
+        raise FusionError(f'"{name}" encodes {_reads(made)}; name an image encoder, such as efficientnet-lite0.')
     return made
+
+
+def audio_encoder(name: str = "mel") -> AudioEncoder:
+    """`encoder` where an audio encoder is needed. Raises FusionError when the name is that of another kind."""
+    made = encoder(name)
+    if not isinstance(made, AudioEncoder):
+        raise FusionError(f'"{name}" encodes {_reads(made)}; name an audio encoder: mel or resemblyzer.')
+    return made
+
+
+def _reads(made: Encoder) -> str:
+    if isinstance(made, TextEncoder):
+        return "texts"
+    return "images" if isinstance(made, ImageEncoder) else "recordings"
 
 
 def fresh(name: str, root: Path | None = None, device: torch.device | str | None = None) -> Encoder:

@@ -109,7 +109,13 @@ USE_PIECES = Pinned(
     "resources/sp.model",
     "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
 )
-PINNED = (MINILM, MINILM_PIECES, EFFICIENTNET, CLASS_NAMES, USE, USE_PIECES)
+RESEMBLYZER = Pinned(
+    "resemblyzer",
+    "resemblyzer",
+    "pretrained.pt",
+    "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+)
+PINNED = (MINILM, MINILM_PIECES, EFFICIENTNET, CLASS_NAMES, USE, USE_PIECES, RESEMBLYZER)
 
 
 class Check(NamedTuple):
