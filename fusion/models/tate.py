@@ -37,9 +37,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.blocks.sequences import check_streams, visible
 from fusion.models.base import WIDEST, FusionModel, check_settings
-from fusion.models.tate_blocks import Block, Made, Readout, Sure, divergence
+from fusion.models.tate_blocks import Block, Made, Readout, Sure, divergence, read
 from fusion.models.tate_signals import tell
 from fusion.signals import FusionOutput, Trace
 from fusion.types import Card, FusionError, Modality, Task
@@ -55,7 +54,6 @@ RANGES = {
     "constant_tag": (0, 1), "teacher_weight": _WEIGHT, "decoder_weight": _WEIGHT, "tag_weight": _WEIGHT,
     "decay": _WEIGHT,
 }  # fmt: skip
-_KINDS = {"text": ("text", "token"), "audio": ("audio", "frame")}
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class TATE(FusionModel):
         self.config, self.classes = config, config.classes
         self.task = Task.CLASSES if config.classes else Task.REGRESSION
         self.modalities = tuple(
-            Modality(m, *_KINDS.get(m, ("image", "frame"))[:1], d, t, _KINDS.get(m, ("image", "frame"))[1])
+            Modality(m, "image" if m == "vision" else m, d, t, "token" if m == "text" else "frame")
             for m, d, t in zip(config.modalities, config.widths, config.steps, strict=True)
         )
         self.project = nn.ModuleList(nn.Linear(d, width, bias=False) for d in config.widths)
@@ -206,7 +204,7 @@ class TATE(FusionModel):
         """Eq. (1) to (4), with all that lies between; attention is kept where a trace is asked for."""
         config = self.config
         rate = config.dropout if self.training or config.eval_dropout else 0.0
-        features, seen, real, counts = self._inputs(batch)
+        features, seen, real, counts = read(config, batch)
         there = torch.stack([see.any(1) for see in seen], 1)  # (B, M)
         projected = [project(x) for project, x in zip(self.project, features, strict=True)]
         blocks = [
@@ -226,8 +224,8 @@ class TATE(FusionModel):
         tagged = torch.cat((positions, tag.to(positions)[:, None].expand(-1, positions.shape[1], -1)), -1)
         encoded, joint = self.encoder(tagged, keys, None, rate, trace=trace)
         decoded, decoder = self.decoder(encoded, keys, None, rate, trace=trace)
-        read = torch.cat(seen, 1).to(keys) if config.masked_readout else keys
-        fused, readout = self.readout(encoded, read)
+        taken = torch.cat(seen, 1).to(keys) if config.masked_readout else keys
+        fused, readout = self.readout(encoded, taken)
         prediction = self.answer(self.hidden(fused))
         return Made(
             there=there, seen=tuple(seen), real=tuple(real), counts=tuple(counts), projected=tuple(projected),
@@ -237,32 +235,6 @@ class TATE(FusionModel):
             inside={m: inside for m, (_, inside) in zip(config.modalities, blocks, strict=True)}
             | {"joint": joint, "decoder": decoder},
         )  # fmt: skip
-
-    def _inputs(self, batch: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-        """Of each modality: features, 0 where nothing is seen (B, T, D), what is seen, what is real, counts (B, T)."""
-        config = self.config
-        check_streams(batch, config.modalities, config.widths)
-        features, seen, real, counts = [], [], [], []
-        for m, steps in zip(config.modalities, config.steps, strict=True):
-            see, x = visible(batch, m), batch.features[m]
-            if see.shape[1] > steps:
-                raise FusionError(f'"{m}" has {see.shape[1]} steps and this model reads {steps}; cut it to that.')
-            more = (steps if config.padding == "attended" else max(see.shape[1], 1)) - see.shape[1]
-            see, mask = F.pad(see, (0, more)), F.pad(batch.mask[m], (0, more))
-            there, one = see.any(1, keepdim=True), torch.arange(mask.shape[1], device=mask.device) < 1
-            features.append(torch.where(see[..., None], F.pad(x, (0, 0, 0, more)), 0.0))
-            seen.append(see)
-            if config.padding == "attended":
-                real.append(mask | ~there)
-                counts.append(torch.ones_like(mask, dtype=x.dtype))
-            else:
-                real.append(torch.where(there, mask, one))
-                counts.append(torch.where(there, 1.0, steps).to(x.dtype) * real[-1])
-        nothing = ~torch.cat(seen, 1).any(1)
-        if nothing.any():
-            row = batch.ids[int(nothing.nonzero()[0])]
-            raise FusionError(f'Every step of sample "{row}" is hidden or padding; show one of them, or leave it out.')
-        return features, seen, real, counts
 
     def tag(self, there: Tensor) -> Tensor:
         """The code that is appended to every position. there (B, M) bool -> (B, M + 1)"""
@@ -274,10 +246,10 @@ class TATE(FusionModel):
         """The variant's weights: the softmax over modalities of the largest class probability of each E_m alone."""
         pooled = []
         for m, pool in enumerate(self.pools):
-            read = counts[m]
+            taken = counts[m]
             if self.config.masked_readout:  # of a missing modality every row is the same
-                read = torch.where(there[:, m, None], seen[m].to(read), read)
-            pooled.append(pool(own[m], read)[0])
+                taken = torch.where(there[:, m, None], seen[m].to(taken), taken)
+            pooled.append(pool(own[m], taken)[0])
         logits = torch.stack([sure(x) for sure, x in zip(self.sure, pooled, strict=True)], 1)
         opinion = logits.softmax(-1)
         return Sure(torch.stack(pooled, 1), opinion, opinion.amax(-1).softmax(-1))
@@ -287,15 +259,13 @@ class TATE(FusionModel):
 
         Of the published teacher real steps count, and only samples that are complete as they came.
         """
-        if self.config.teacher == "self":
-            with torch.no_grad():
-                encoded = self.run(batch, trace=False).encoded
-            return encoded, torch.full_like(encoded[..., 0], 1 / encoded.shape[1])
-        if not self._teacher:
+        own = self.config.teacher == "self"
+        if not own and not self._teacher:
             return None
+        teacher = self if own else self._teacher[0].to(batch.present.device)
         with torch.no_grad():
-            made = self._teacher[0].to(batch.present.device).run(batch.whole or batch, trace=False)
-        counts = torch.cat(made.counts, 1) * made.there.all(1, keepdim=True)
+            made = teacher.run(batch if own else batch.whole or batch, trace=False)
+        counts = torch.cat(made.counts, 1) * (made.there.all(1, keepdim=True) | own)
         return made.encoded, counts / counts.sum(1, keepdim=True).clamp(min=1)
 
     def _gap(self, batch: Batch, made: Made) -> Tensor | None:

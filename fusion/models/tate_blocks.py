@@ -1,6 +1,7 @@
 """What TATE is made of: its block, its readout, its divergence, and all that one pass makes.
 
-Paper: Zeng, Liu, Zhou, SIGIR 2022, arXiv:2204.13707; equations are numbered in fusion/models/tate.py.
+Paper: Zeng, Liu, Zhou, SIGIR 2022, arXiv:2204.13707; released code: JaydenZeng/TATE@e450189. Equations are numbered
+in fusion/models/tate.py: a block is eq. (1), a readout eq. (3).
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks.sequences import check_streams, visible
+from fusion.types import FusionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fusion.models.tate import Config
+    from fusion.types import Batch
 
 MASKED = -(2.0**32) + 1  # score of a key that may not be read, the released code's
 CLIP = 1e-7  # lowest probability inside the divergence, the released code's
@@ -44,7 +51,7 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Inside]:
         """x (B, T, d); counts (B, T) how many rows a key stands for, 0 none; asking (B, T) bool, None: all queries."""
         q, k, v = (self._split(f(x)) for f in (self.query, self.key, self.value))
-        bias = torch.where(counts > 0, counts.clamp(min=1e-30).log(), MASKED)[:, None, None, :]  # (B, 1, 1, T)
+        bias = torch.where(counts > 0, counts.clamp(min=1e-30).log(), MASKED).to(q)[:, None, None, :]  # (B, 1, 1, T)
         if trace:
             attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias, -1)
             attention = attention if asking is None else attention * asking[:, None, :, None]
@@ -118,3 +125,29 @@ def divergence(x: Tensor, y: Tensor) -> Tensor:
     """Sum of both Kullback-Leibler divergences between the softmaxes of two rows, in nats. (..., d) -> (...)"""
     p, q = (one.softmax(-1).clamp(CLIP, 1.0) for one in (x, y))
     return ((p - q) * (p.log() - q.log())).sum(-1)
+
+
+def read(config: Config, batch: Batch) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+    """Of each modality: features, 0 where nothing is seen (B, T, D), what is seen, what is real, counts (B, T)."""
+    check_streams(batch, config.modalities, config.widths)
+    features, seen, real, counts = [], [], [], []
+    for m, steps in zip(config.modalities, config.steps, strict=True):
+        see, x = visible(batch, m), batch.features[m]
+        if see.shape[1] > steps:
+            raise FusionError(f'"{m}" has {see.shape[1]} steps and this model reads {steps}; cut it to that.')
+        more = (steps if config.padding == "attended" else max(see.shape[1], 1)) - see.shape[1]
+        see, mask = F.pad(see, (0, more)), F.pad(batch.mask[m], (0, more))
+        there, one = see.any(1, keepdim=True), torch.arange(mask.shape[1], device=mask.device) < 1
+        features.append(torch.where(see[..., None], F.pad(x, (0, 0, 0, more)), 0.0))
+        seen.append(see)
+        if config.padding == "attended":
+            real.append(mask | ~there)
+            counts.append(torch.ones_like(mask, dtype=x.dtype))
+        else:
+            real.append(torch.where(there, mask, one))
+            counts.append(torch.where(there, 1.0, steps).to(x.dtype) * real[-1])
+    nothing = ~torch.cat(seen, 1).any(1)
+    if nothing.any():
+        row = batch.ids[int(nothing.nonzero()[0])]
+        raise FusionError(f'Every step of sample "{row}" is hidden or padding; show one of them, or leave it out.')
+    return features, seen, real, counts

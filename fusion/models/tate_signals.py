@@ -1,7 +1,8 @@
 """What TATE shows of a sample: its tag, who reads whom, what the readout takes of each modality, the shared spaces.
 
 Paper: Zeng, Liu, Zhou, SIGIR 2022, arXiv:2204.13707; released code: JaydenZeng/TATE@e450189. Letters are those of
-fusion/models/tate.py. The steps "joint" are the positions of all modalities, one modality after the other.
+fusion/models/tate.py, eq. (1) to (5). The steps "joint" are the positions of all
+modalities, one modality after the other.
 """
 
 from __future__ import annotations
