@@ -40,7 +40,7 @@ _MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 @dataclass(frozen=True)
-class _Texts:
+class Texts:
     """What the text encoder's folder will hold."""
 
     config: BertConfig
@@ -62,14 +62,14 @@ def adopt(source: Path, destination: Path, *, vocabulary: Path | None = None) ->
     config = _head_config(head, said, bert)
     state, text = _split_head(head, config, _bert_config(head, config, bert))
     resnet_config, image = _image_encoder(pictures, config)
-    words = _vocabulary(vocabulary, source / VOCABULARY, text[0].vocab_size)
-    texts = _Texts(*text, words, bool(said.get("do_lower", False)))
+    words = read_vocabulary(vocabulary, source / VOCABULARY, text[0].vocab_size)
+    texts = Texts(*text, words, bool(said.get("do_lower", False)))
     with torch.device("meta"):
         model = MAF(config)
     model.load_state_dict(state, assign=True)
 
     def encoders(aside: Path) -> None:
-        _write_text(aside / "encoders" / "text", texts)
+        write_text(aside / "encoders" / "text", texts)
         _write_image(aside / "encoders" / "image", resnet_config, image)
 
     files = [source / name for name in (HEAD, PICTURES, BERT, SETTINGS)] + ([words] if words else [])
@@ -240,7 +240,7 @@ def _dropped(head: Foreign, pictures: Foreign) -> list[str]:
     ]
 
 
-def _vocabulary(named: Path | None, beside: Path, size: int) -> Path | None:
+def read_vocabulary(named: Path | None, beside: Path, size: int) -> Path | None:
     """The vocabulary file, checked; None when none was named and none lies beside the weights."""
     path = named or beside
     if not path.is_file():
@@ -260,7 +260,7 @@ def _vocabulary(named: Path | None, beside: Path, size: int) -> Path | None:
     return path
 
 
-def _write_text(folder: Path, texts: _Texts) -> None:
+def write_text(folder: Path, texts: Texts) -> None:
     """A text encoder in the layout of transformers; its tokenizer is complete once vocab.txt lies beside it."""
     folder.mkdir(parents=True)
     texts.config.save_pretrained(folder)

@@ -113,5 +113,11 @@ def adopt_entities(options: argparse.Namespace, source: Path, destination: Path)
     if dataset.triples is not None:
         return links.adopt(source, destination, dataset)
     return official.adopt(
-        source, destination, dataset, modalities=told, heads=options.heads, files=paths, weights=weights
+        source,
+        destination,
+        dataset,
+        modalities=told,
+        heads=1 if options.heads is None else options.heads,
+        files=paths,
+        weights=weights,
     )

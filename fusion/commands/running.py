@@ -91,13 +91,17 @@ def adopt(options: argparse.Namespace) -> int:
     """An official checkpoint folder -> a Fusionscope checkpoint."""
     from fusion import adopt as adopting
     from fusion.files import home
+    from fusion.streams import official
 
     source = Path(options.folder).expanduser().resolve()  # "." has a name then
     destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.stem
-    if source.is_file() or options.data:
+    vocabulary = Path(options.vocab).expanduser() if options.vocab else None
+    if source.is_file() and not options.data and official.recognised(source):
+        told = read_numbers("--encoder-heads", options.encoder_heads)
+        made = official.adopt(source, destination, vocabulary=vocabulary, heads=options.heads, encoder_heads=told)
+    elif source.is_file() or options.data:
         made = adopt_entities(options, source, destination)
     else:
-        vocabulary = Path(options.vocab).expanduser() if options.vocab else None
         made = adopting.adopt(source, destination, vocabulary=vocabulary)
     for line in made.origin["dropped"]:
         say(f"Left out: {line}")
@@ -106,6 +110,14 @@ def adopt(options: argparse.Namespace) -> int:
     else:
         print(f'Adopted "{source.name}" as the checkpoint "{made.name}".')
     return 0
+
+
+def read_numbers(option: str, text: str | None) -> tuple[int, ...]:
+    """Whole numbers apart by commas, () of nothing. Raises FusionError."""
+    try:
+        return tuple(int(one) for one in text.split(",")) if text else ()
+    except ValueError:
+        raise FusionError(f'{option} "{text}" is no list of whole numbers; write them as 1,5.') from None
 
 
 def train(options: argparse.Namespace) -> int:

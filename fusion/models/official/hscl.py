@@ -63,6 +63,17 @@ def official_name(own: str, modalities: Sequence[str] = ("text", "audio", "visio
     return f"{_ENCODERS[other]}.{encoder_name(rest)}"
 
 
+def needed() -> tuple[str, ...]:
+    """Keys without which no size can be read."""
+    inner = (f"{name}.transformer_encoder.layers.0.linear1.weight" for name in _ENCODERS.values())
+    at = f"{TEXT_ENCODER}embeddings"
+    tables = (f"{at}.{kind}_embeddings.weight" for kind in ("word", "position", "token_type"))
+    return (
+        *(f"FC_{letter}.linear_1.weight" for letter in _LETTERS.values()), f"{HEAD['feature']}.weight", *inner, *tables,
+        f"{TEXT_ENCODER}encoder.layer.0.intermediate.dense.weight",
+    )  # fmt: skip
+
+
 def settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Sizes of HSCL by the shapes of its tensors, under official names. Raises KeyError where one is missing.
 
