@@ -60,15 +60,19 @@ def _observe(parser: argparse.ArgumentParser) -> None:
 
 def _adopt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="folder with pytorch_model.bin, pytorch_encoder.bin and model_config.json; or "
-                        "one file, a state dict of MCLEA, MEAformer, IMF or HSCL")  # fmt: skip
+                        "one file: a state dict of MCLEA, MEAformer, IMF or HSCL, or the variables of TATE as .npz or "
+                        ".safetensors")  # fmt: skip
     parser.add_argument("--out", help="folder of the new checkpoint (default: beside your others)")
     parser.add_argument("--vocab", help="vocab.txt of its text encoder, where the folder has none")
     parser.add_argument("--data", help="whose entities a state dict knows: dbp15k:FOLDER, triples:FOLDER")
     parser.add_argument("--modalities", help="of a state dict: which were read, apart by commas")
-    parser.add_argument("--heads", type=int, help="of MEAformer's transformer (default 1), or of HSCL's attention to "
-                        "text (default 12): no file says them")  # fmt: skip
+    parser.add_argument("--heads", type=int, help="of MEAformer's transformer (default 1), of HSCL's attention to "
+                        "text (default 12), or of TATE (default 4): no file says them")  # fmt: skip
     parser.add_argument("--encoder-heads", help="of HSCL's encoders of sound and vision, apart by a comma (default: "
                         "those of the paper's widths)")  # fmt: skip
+    parser.add_argument("--steps", help="of TATE: longest vision, audio and text (default 100,150,25)")
+    parser.add_argument("--classes", help="of TATE: names of its classes in their order, apart by commas")
+    parser.add_argument("--tag", help="of TATE: the tag that its program gave every sample (default 0110)")
     parser.add_argument("--features", action="append", default=[], metavar="FILE", help="feature file of its data")
     parser.add_argument("--weights", help="*_wight_dic.pkl of MEAformer, to compare with")
     _json(parser)

@@ -91,7 +91,7 @@ def adopt(options: argparse.Namespace) -> int:
     """An official checkpoint folder -> a Fusionscope checkpoint."""
     from fusion import adopt as adopting
     from fusion.files import home
-    from fusion.streams import official
+    from fusion.streams import official, official_tate
 
     source = Path(options.folder).expanduser().resolve()  # "." has a name then
     destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.stem
@@ -99,6 +99,12 @@ def adopt(options: argparse.Namespace) -> int:
     if source.is_file() and not options.data and official.recognised(source):
         told = read_numbers("--encoder-heads", options.encoder_heads)
         made = official.adopt(source, destination, vocabulary=vocabulary, heads=options.heads, encoder_heads=told)
+    elif source.is_file() and not options.data and official_tate.recognised(source):
+        made = official_tate.adopt(
+            source, destination, heads=options.heads, steps=read_numbers("--steps", options.steps),
+            classes=[one.strip() for one in options.classes.split(",")] if options.classes else (),
+            tag=read_numbers("--tag", ",".join(options.tag or "")),
+        )  # fmt: skip
     elif source.is_file() or options.data:
         made = adopt_entities(options, source, destination)
     else:

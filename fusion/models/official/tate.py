@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = "model/"
+ANSWER = f"{PREFIX}all_weights/W_l"
 ORDER = ("vision", "audio", "text")  # of positions, tag digits and variables
 _OWN = ("vv", "aa", "tt")
 _SHARED = ("wei_va", "wei_vt", "wei_ta")
@@ -90,7 +91,7 @@ def settings(
 ) -> dict[str, Any]:
     """Keywords of Config: sizes by the shapes, the rest as told. Raises KeyError where a tensor is missing."""
     found = [weights[f"{PREFIX}dense{_nth(m)}/kernel"].shape for m in range(len(ORDER))]
-    count = weights[f"{PREFIX}all_weights/W_l"].shape[1]
+    count = weights[ANSWER].shape[1]
     weighted = f"{PREFIX}all_weights/Wr_vv" in weights
     return {
         "modalities": ORDER, "widths": tuple(shape[0] for shape in found), "width": found[0][1], "heads": heads,
@@ -99,6 +100,8 @@ def settings(
     }  # fmt: skip
 
 
-def config(weights: Mapping[str, Tensor], heads: int, steps: Sequence[int], **overrides: Any) -> Config:
+def config(
+    weights: Mapping[str, Tensor], heads: int, steps: Sequence[int], classes: Sequence[str] = (), **overrides: Any
+) -> Config:
     """The settings of a released run by its variables."""
-    return Config.released(**(settings(weights, heads, steps) | overrides))
+    return Config.released(**(settings(weights, heads, steps, classes) | overrides))
