@@ -3,8 +3,8 @@
 A path is a table of pairs (.csv, .tsv, .parquet, .jsonl), a folder of pictures with .txt captions, or a folder of
 tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align, `triples:PATH` is
 one of a graph whose triples are split, `triples_own:PATH` the same, split anew. `mmsa:PATH` is the safe copy of a
-feature file of several modalities. A set is of pairs, of two graphs, of triples or of sequences (`DataSet.kind`), and a
-model takes one of the four.
+feature file of several modalities, and `stamps` is what `data get stamps` fetched. A set is of pairs, of two graphs, of
+triples or of sequences (`DataSet.kind`), and a model takes one of the four.
 """
 
 from __future__ import annotations
@@ -49,15 +49,23 @@ def _keywords() -> DataSet:
     return keywords.load()
 
 
+def _stamps() -> DataSet:
+    from fusion.data import stamps
+
+    return stamps.load()
+
+
 DATASETS: dict[str, Callable[[], DataSet]] = {
     "gloss": _gloss,
     "gallery": _gallery,
     "emoji": _emoji,
     "keywords": _keywords,
 }
+FETCHED: dict[str, Callable[[], DataSet]] = {"stamps": _stamps}  # by key too, once `data get` has got them
 KINDS: dict[str, DataKind] = {
     "emoji": "graph",
     "keywords": "triples",
+    "stamps": "streams",
 }  # of those of DATASETS that aren't pairs, known without reading them
 PREFIXES: dict[str, DataKind] = {
     "dbp15k": "graph",
@@ -65,6 +73,7 @@ PREFIXES: dict[str, DataKind] = {
     "triples": "triples",
     "triples_own": "triples",
     "mmsa": "streams",
+    "planted": "streams",
 }
 
 
@@ -100,7 +109,13 @@ def open_data(spec: str | Path) -> DataSet:
     """
     if str(spec) in DATASETS:
         return DATASETS[str(spec)]()
+    if str(spec) in FETCHED:
+        return FETCHED[str(spec)]()
     prefix, _, rest = str(spec).partition(":")
+    if prefix == "planted":
+        from fusion.data import planted
+
+        return planted.read(rest)
     if prefix in PREFIXES:
         return _graph(prefix, rest)
     path = _there(str(spec))
