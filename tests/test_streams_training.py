@@ -242,8 +242,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     recipe = StreamRecipe(epochs=4, batch=24)
     whole = list(fit(late(found, dropout=0.2), found, recipe))  # type: ignore[arg-type]
     first = fit(late(found, dropout=0.2), found, recipe, folder=tmp_path)  # type: ignore[arg-type]
-    next(first), next(first)
-    first.close()
+    assert [next(first).number for _ in range(2)] == [1, 2]
+    del first
     model = late(found, dropout=0.2)
     rest = list(fit(model, found, recipe, folder=tmp_path))  # type: ignore[arg-type]
     assert [epoch.number for epoch in rest] == [2, 3, 4]

@@ -10,16 +10,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor
 
 from fusion.encoders import audio_encoder, image_encoder, text_encoder
 from fusion.encoders.cache import FeatureCache
-from fusion.types import FusionError, Modality
+from fusion.encoders.sound import open_sound
+from fusion.inference import UNKNOWN_LIMIT, Notice
+from fusion.types import Audio, FusionError, Image, Modality, Steps, Text
 
 if TYPE_CHECKING:
     from fusion.streams.inputs import Progress, Streams
     from fusion.types import Sample
 
-ENCODED = {"text": "minilm", "image": "efficientnet-lite0", "audio": "log-mel"}  # by which encoder, unless told
+ENCODED = {"text": "minilm", "image": "efficientnet-lite0", "audio": "mel"}  # by which encoder, unless told
 PIECES = 32  # of a text: a name with its keywords, a sentence
 
 
@@ -69,3 +72,33 @@ def _one(kind, name, modality, samples, progress):  # type: ignore[no-untyped-de
     for start in range(0, len(samples), 256):
         values[start : start + 256] = found.steps(slice(start, start + 256))[:, :longest].half().numpy()
     return values, mask.sum(1).astype(np.int64), found.present.numpy(), unit
+
+
+def encode_part(name: str, modality: str, sample: Sample, kind: str) -> tuple[Tensor, Steps, list[Notice]] | None:
+    """One part of one sample as steps with their names and what a reader should know; None where it isn't there.
+
+    Raises FusionError for a picture or a recording that can't be read.
+    """
+    part = sample.parts.get(modality)
+    notices: list[Notice] = []
+    if kind == "text":
+        if not isinstance(part, Text) or not part.raw.strip():
+            return None
+        made = text_encoder(name).encode([part], length=PIECES, padding="zero")
+        if made.unknown and made.unknown[0] > UNKNOWN_LIMIT:
+            languages = ", ".join(text_encoder(name).languages)
+            notices.append(Notice("notice.unknown", {"share": f"{made.unknown[0]:.0%}", "languages": languages}))
+        if made.truncated and made.truncated[0]:
+            notices.append(Notice("notice.truncated", {"words": made.truncated[0], "limit": PIECES}))
+    elif kind == "image":
+        if not isinstance(part, Image):
+            return None
+        made = image_encoder(name).encode([part.open()])
+    else:
+        if not isinstance(part, Audio):
+            return None
+        sound = open_sound(part)
+        notices += [Notice("notice.sound", {"note": note}) for note in sound.notes]
+        made = audio_encoder(name).encode([sound])
+    count = int(made.mask[0].sum())
+    return made.steps[0, :count].cpu(), made.names[0], notices

@@ -14,21 +14,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fusion import checkpoints, jobs
-from fusion.data import open_data
+from fusion.data import DataSet, open_data
 from fusion.files import home
 from fusion.metrics.intervals import paired_bootstrap
 from fusion.models import MODELS
 from fusion.settings import known_names, parsed
 from fusion.streams import card
 from fusion.streams.baselines import all_ridges
-from fusion.streams.evaluation import answers, curve, figures, figures_of
+from fusion.streams.evaluation import answers, curve, figures, figures_of, prior
 from fusion.streams.inputs import Scale, Streams, read
 from fusion.streams.training import StageEpoch, StreamRecipe, fit
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
-    from fusion.data.dataset import DataSet
     from fusion.models.base import FusionModel
 
 SCALE = "scale.safetensors"  # of the features, beside the weights
@@ -49,6 +48,11 @@ class Task:
         """Lowest and highest score."""
         assert self.dataset.streams is not None, "read() takes nothing else"
         return self.dataset.streams.scale
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Names of parts of the scale, where scores have them."""
+        return () if self.dataset.streams is None or self.streams.classes else self.dataset.streams.words
 
 
 def train(
@@ -131,6 +135,7 @@ def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, re
         (folder / "state.pt").unlink(missing_ok=True)
     model, epoch, seconds = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(seconds)}
+    found |= {"prior": prior(task.streams).tolist(), "scale": list(task.span), "words": list(task.words)}
     found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe)}
     saved = _save(model, task, title, recipe, found)
     stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
@@ -244,12 +249,12 @@ def scale_of(checkpoint: Checkpoint) -> Scale | None:
     return Scale.of(load_file(path)) if path.exists() else None
 
 
-def task_of(checkpoint: Checkpoint, data: str | None = None, say: Say = lambda _: None) -> Task:
+def task_of(checkpoint: Checkpoint, data: str | DataSet | None = None) -> Task:
     """The data set that a checkpoint was trained on, or another one, as the checkpoint reads it.
 
     Raises FusionError where the data set has other modalities, widths or classes.
     """
-    dataset = open_data(data or checkpoint.data)
+    dataset = data if isinstance(data, DataSet) else open_data(data or checkpoint.data)
     config = checkpoint.config
     streams = read(dataset)
     lacks = [m for m in config["modalities"] if m not in streams.names]

@@ -1,0 +1,292 @@
+"""A checkpoint of streams at work on one sample: words typed, a picture or a recording dropped, or a row of a set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusion import checkpoints, missing
+from fusion.device import best, exclusive
+from fusion.explain.ablation import DOMINANCE, shapley
+from fusion.explain.subsets import NONE, called, members, one_removed, subsets
+from fusion.inference import Notice
+from fusion.signals import Effects, FusionOutput, Trace
+from fusion.streams.encoding import encode_part
+from fusion.streams.inputs import GIVEN, Scale, Streams
+from fusion.streams.observed import Answer, Edit, StreamObservation
+from fusion.streams.runs import Task, scale_of, task_of
+from fusion.types import Batch, FusionError, Numbers, Sample, Steps
+
+if TYPE_CHECKING:
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+    from fusion.models.base import FusionModel
+
+SMALL = 0.02  # of the range of the answer: smaller effects have no sign
+
+
+class Reader:
+    """A checkpoint with its encoders; one forward pass at a time. Its data set is opened when it is first needed."""
+
+    def __init__(self, checkpoint: Checkpoint, model: FusionModel, data: str | DataSet | None = None) -> None:
+        """data: another data set than the one it was trained on."""
+        self.checkpoint, self.model, self._data = checkpoint, model, data
+        self.scale: Scale | None = scale_of(checkpoint)
+        self.prior = np.asarray(checkpoint.metrics.get("prior", []), np.float64)
+        self._task: Task | None = None
+
+    @classmethod
+    def open(cls, checkpoint: Checkpoint, data: str | DataSet | None = None) -> Reader:
+        """Load the weights. Raises FusionError when the checkpoint can't be read."""
+        return cls(checkpoint, checkpoints.load(checkpoint).to(best()[0]), data)
+
+    @property
+    def task(self) -> Task:
+        """The data set as the checkpoint reads it. Raises FusionError when they don't fit."""
+        if self._task is None:
+            self._task = task_of(self.checkpoint, self._data)
+        return self._task
+
+    @property
+    def streams(self) -> Streams:
+        """The samples of the data set."""
+        return self.task.streams
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities that the model reads."""
+        return self.model.config.modalities
+
+    @property
+    def droppable(self) -> tuple[str, ...]:
+        """The modalities that a person can bring: those with an encoder of their own."""
+        return tuple(m for m in self.names if self.checkpoint.encoders.get(m, GIVEN) != GIVEN)
+
+    def inspect(self, sample: Sample | str, edits: Sequence[Edit] = ()) -> StreamObservation:
+        """Everything that the pages show of a sample, or of the data set's sample of that id.
+
+        Raises FusionError for a sample without any modality, a part that can't be read, or features that no one gave.
+        """
+        started = time.perf_counter()
+        sample = self.task.dataset.get(sample) if isinstance(sample, str) else sample
+        before, notices = self.batch(sample)
+        encoded = time.perf_counter()
+        after = before
+        for edit in edits:
+            after = self.edited(after, edit)
+        if not bool(after.present.any()):
+            raise FusionError("Nothing is left to answer from; leave one modality in.")
+        with exclusive(self.checkpoint.digest), torch.inference_mode():
+            now = self.model(after.to(best()[0]))
+            was = self.model(before.to(best()[0])) if edits else None
+            found, effects, each = self._subsets(after, now)
+        answer = self.answers(now)[0]
+        worth = shapley([m for m in self.names if bool(after.has(m)[0])], found)
+        total = sum(abs(v) for v in worth.values())
+        alone = {one[0]: self.answer(value) for one, value in each.items() if len(one) == 1}
+        here = sum(bool(after.has(m)[0]) for m in self.names)
+        drop = one_removed(effects, here)
+        done = time.perf_counter()
+        return StreamObservation(
+            sample=sample, checkpoint=self.checkpoint.name, classes=self.model.classes, scale=self.span,
+            truth=self.truth(sample), edits=tuple(edits), answer=answer,
+            trace=Trace(now.trace.cpu().signals, after.steps).plus(drop),
+            before=None if was is None else self.answers(was)[0],
+            trace_before=None if was is None else Trace(was.trace.cpu().signals, before.steps),
+            alone=alone, effects=effects, drop=drop, shapley=worth,
+            shares={m: abs(v) / total if total > 0 else 0.0 for m, v in worth.items()},
+            badge=badge(worth, self.range), split_opinion=split_opinion(alone, self.span),
+            present={m: bool(after.has(m)[0]) for m in self.names}, notices=notices,
+            seconds={"encode": encoded - started, "model": done - encoded, "total": done - started},
+        )  # fmt: skip
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest score, as the checkpoint was trained on."""
+        low, high = self.checkpoint.metrics.get("scale", (-1.0, 1.0))
+        return float(low), float(high)
+
+    @property
+    def range(self) -> float:
+        """How far an answer can move: 1 for chances, the length of the scale for scores."""
+        return 1.0 if self.model.classes else self.span[1] - self.span[0]
+
+    def truth(self, sample: Sample) -> str | float | None:
+        """The class or score of a sample where it is known: as it says itself, else as its data set does."""
+        value = sample.target
+        if value is None and self._task is not None and self._task.dataset.index.get(sample.id) is not None:
+            found = self._task.dataset.samples[self._task.dataset.index[sample.id]]
+            value = float(self.streams.target[self._task.dataset.index[sample.id]]) if found is sample else None
+        if value is None or isinstance(value, tuple) or not np.isfinite(value):
+            return None
+        if not self.model.classes:
+            return float(value)
+        return self.model.classes[int(value)] if value >= 0 else None
+
+    def batch(self, sample: Sample) -> tuple[Batch, tuple[Notice, ...]]:
+        """One sample as the model reads it, and what was noticed of its parts."""
+        features, mask, steps, present = {}, {}, {}, []
+        notices: list[Notice] = []
+        config = self.model.config
+        for m, width, longest in zip(self.names, config.widths, config.steps, strict=True):
+            value, names, told = self._part(sample, m)
+            notices += told
+            there = value is not None and len(value) > 0
+            if value is None or not there:
+                value, names = torch.zeros(1, width), Steps(("",), (-1,), ())
+            elif len(value) > longest:
+                value = value[:longest]
+                notices.append(Notice("notice.cut", {"modality": m, "limit": longest}))
+            names = replace(names, labels=names.labels[: len(value)], group=names.group[: len(value)])
+            features[m], steps[m] = value[None], (names,)
+            mask[m] = torch.full((1, len(value)), there)
+            present.append(there)
+            if not there:
+                notices.append(Notice("notice.absent", {"modality": m}))
+        if not any(present):
+            raise FusionError(f"Nothing to answer from: bring one of {', '.join(self.names)}.")
+        made = Batch(
+            features=features, pooled={}, mask=mask, kept=mask, present=torch.tensor([present]), modalities=self.names,
+            ids=(sample.id,), steps=steps,
+        )  # fmt: skip
+        return replace(made, whole=made), tuple(notices)
+
+    def _part(self, sample: Sample, modality: str) -> tuple[Tensor | None, Steps, list[Notice]]:
+        """Steps of one modality on the checkpoint's scale. -> (T, D) or None, their names, what was noticed"""
+        name = self.checkpoint.encoders.get(modality, GIVEN)
+        part, notices = sample.parts.get(modality), []
+        if isinstance(part, Numbers) or name == GIVEN:
+            if isinstance(part, Numbers):
+                value = torch.from_numpy(np.array(part.values, np.float32))
+            else:
+                row = self.task.dataset.index.get(sample.id)
+                if row is None or not self.streams.present[row, self.streams.names.index(modality)]:
+                    return None, Steps((), (), ()), []
+                length = int(self.streams.length[modality][row])
+                value = torch.from_numpy(np.array(self.streams.features[modality][row, :length], np.float32))
+            unit = next(m.unit for m in self.model.modalities if m.name == modality)
+            labels = tuple(f"{unit} {i + 1}" for i in range(len(value)))
+            names = Steps(labels, tuple(range(len(labels))), labels)
+        else:
+            found = encode_part(name, modality, sample, self.kind(modality))
+            if found is None:
+                return None, Steps((), (), ()), []
+            value, names, notices = found
+        return (value if self.scale is None else self.scale.apply(modality, value)), names, notices
+
+    def kind(self, modality: str) -> str:
+        """text | image | audio, of a modality."""
+        return next(m.kind for m in self.model.modalities if m.name == modality)
+
+    def edited(self, batch: Batch, edit: Edit) -> Batch:
+        """The batch after one edit. Raises FusionError for a modality that the model doesn't read."""
+        if edit.modality not in self.names:
+            raise FusionError(f'"{edit.modality[:40]}" is none of {", ".join(self.names)}; edit one of them.')
+        if edit.how == "remove":
+            return batch.without(edit.modality)
+        mean = torch.zeros(batch.features[edit.modality].shape[2])  # of standardised features
+        if self.scale is None and edit.how == "mean":
+            mean = self._raw_mean(edit.modality)
+        donor = None
+        if edit.how == "shuffle":
+            rows = np.flatnonzero(self.streams.present[:, self.streams.names.index(edit.modality)])
+            rows = rows[[self.streams.ids[i] != batch.ids[0] for i in rows]]
+            if not len(rows):
+                raise FusionError(f"No other sample has {edit.modality}; choose another edit.")
+            row = int(np.random.default_rng(edit.seed).choice(rows))
+            donor = self.streams.batch(torch.tensor([row]), named=True)
+        changed = missing.damage(batch, edit.modality, edit.how, rate=edit.rate, mean=mean, donor=donor, seed=edit.seed)
+        if donor is not None:
+            changed = replace(changed, steps={**changed.steps, edit.modality: donor.steps[edit.modality]})
+        return changed
+
+    def _raw_mean(self, modality: str) -> Tensor:
+        from fusion.streams.inputs import measured
+
+        return measured(self.streams, self.streams.rows("train")).mean[modality]
+
+    def answers(self, output: FusionOutput) -> list[Answer]:
+        """What a model says of each row, in words."""
+        return [self.answer(one) for one in self.numbers(output.prediction)]
+
+    def numbers(self, prediction: Tensor) -> np.ndarray:
+        """Scores (B,) or probabilities (B, C)."""
+        value = prediction.float()
+        return (value.softmax(-1) if value.ndim == 2 else value).cpu().numpy()
+
+    def answer(self, value: np.ndarray) -> Answer:
+        """One row of `numbers` in words."""
+        if self.model.classes:
+            chances = {name: float(p) for name, p in zip(self.model.classes, value, strict=True)}
+            said = max(chances, key=chances.__getitem__)
+            return Answer(said, None, chances, chances[said])
+        score = float(value)
+        return Answer(part_of(score, self.span, tuple(self.checkpoint.metrics.get("words", ()))), score, {}, score)
+
+    def _subsets(
+        self, batch: Batch, now: FusionOutput
+    ) -> tuple[dict[frozenset[str], float], Effects, dict[tuple[str, ...], np.ndarray]]:
+        """Every subset of what is present. -> {subset: observable}, the same as a signal, {subset: whole answer}"""
+        there = [m for m in self.names if bool(batch.has(m)[0])]
+        found = subsets(there)
+        big = batch.rows([0] * len(found))
+        present = torch.zeros(len(found), len(self.names), dtype=torch.bool)
+        present[:, [self.names.index(m) for m in there]] = members(found, there).bool()
+        big = replace(big, present=present)
+        said = self.numbers(self.model(big.to(best()[0]), trace=False).prediction)
+        if self.model.classes:
+            top = int(self.numbers(now.prediction)[0].argmax())
+            value = said[:, top]
+            prior = float(self.prior[top]) if len(self.prior) else 1 / len(self.model.classes)
+        else:
+            value, prior = said, float(self.prior) if self.prior.ndim == 0 else 0.0
+        names = tuple(called(one, there) for one in found)
+        words = tuple(self.answer(one).said for one in said)
+        effects = Effects(
+            name="subsets", unit="probability" if self.model.classes else "score",
+            value=torch.tensor(np.append(value, prior), dtype=torch.float32)[None, :, None],
+            conditions=(*names, NONE), observables=("chance" if self.model.classes else "score",),
+            units=("probability" if self.model.classes else "score",), said=((*words, ""),),
+            caveat="caveat.stream_subsets",
+        )  # fmt: skip
+        table = {frozenset(one): float(v) for one, v in zip(found, value, strict=True)}
+        return table | {frozenset(): prior}, effects, dict(zip(found, said, strict=True))
+
+
+def part_of(score: float, span: tuple[float, float], words: tuple[str, ...]) -> str:
+    """The nearest of names that stand at equal distances on a scale, as `StreamSet.said`."""
+    if not words or not np.isfinite(score):
+        return ""
+    share = (min(max(score, span[0]), span[1]) - span[0]) / (span[1] - span[0])
+    return words[int(np.floor(share * (len(words) - 1) + 0.5))]
+
+
+def badge(worth: Mapping[str, float], length: float) -> str:
+    """How modalities combine, by their Shapley values in units of the answer.
+
+    conflict: two pull in different directions by more than 2 % of the range; dominance: one has more than 70 % of the
+    total; complement: neither; alone: there is one.
+    """
+    if len(worth) < 2:
+        return "alone"
+    numbers = [value / length for value in worth.values()]
+    total = sum(map(abs, numbers))
+    if min(numbers) < -SMALL and max(numbers) > SMALL:
+        return "conflict"
+    return "dominance" if total > 0 and max(map(abs, numbers)) / total > DOMINANCE else "complement"
+
+
+def split_opinion(alone: Mapping[str, Answer], span: tuple[float, float]) -> bool:
+    """Whether modalities alone answer differently: with other classes, or with scores on both sides of the middle by
+    more than a tenth of the scale."""
+    if any(one.score is None for one in alone.values()):
+        return len({one.said for one in alone.values()}) > 1
+    middle, far = (span[0] + span[1]) / 2, (span[1] - span[0]) / 10
+    scores = [one.score - middle for one in alone.values() if one.score is not None]
+    return bool(scores) and min(scores) < -far and max(scores) > far
