@@ -34,6 +34,8 @@ def test_a_score_is_said_by_the_nearest_name():
     ]  # fmt: skip
     assert said(float("nan")) == ""
     assert small(words=()).said(1) == ""
+    assert small().in_words(0.6) == "mildly positive"
+    assert small().in_words(float("nan")) == ""
 
 
 def test_what_has_no_features_must_be_encoded():

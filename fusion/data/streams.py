@@ -15,6 +15,7 @@ import numpy as np
 
 from fusion.data.graphs import SPLITS
 from fusion.types import FusionError, Modality
+from fusion.words import t
 
 SENTIMENT = (
     "strongly_negative", "negative", "mildly_negative", "neutral", "mildly_positive", "positive", "strongly_positive",
@@ -123,6 +124,11 @@ class StreamSet:
         low, high = self.scale
         share = (min(max(score, low), high) - low) / (high - low)
         return self.words[int(np.floor(share * (len(self.words) - 1) + 0.5))]
+
+    def in_words(self, score: float) -> str:
+        """`said` in the language in use: "mildly positive"."""
+        name = self.said(score)
+        return t(f"scale.{name}") if name else ""
 
     def take(self, rows: Sequence[int] | np.ndarray) -> StreamSet:
         """Some rows, in the order given. Rows that follow one another stay views of a memory-mapped file."""
