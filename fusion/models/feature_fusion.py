@@ -10,7 +10,8 @@ arXiv:1906.00295; Lu et al., co-attention, arXiv:1606.00061. The operators are i
 x_m (B, D_m) the mean over the steps that may be read; `gmu` reads x_m itself, attention reads every step. What is
 missing is replaced (`missing`), a sequence by one step; `softmax` leaves it out. The loss is L1 for scores,
 cross-entropy for classes. Two of them can't solve an answer that needs two modalities at once: with one map behind it,
-`self_attention` is a sum of what each modality says, and `softmax` such a sum divided by a positive number.
+`self_attention` is a sum of what each modality says, and `softmax` such a sum divided by a positive number, so that its
+sign is right in three of the four cases of an exclusive or at best.
 
 Differs from the released code (pliang279/MultiBench@071b5b8): there the factors of the low-rank form are in a plain
 list, so they are neither trained nor saved; here every factor is a parameter. `co_attention` and `multiplicative` are
