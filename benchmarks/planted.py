@@ -4,8 +4,9 @@ Mean absolute error of a score in [-3, 3] on 300 samples to test, networks of on
 system, early fusion, and the same network on each modality alone, beside the answer from nothing and a reader who knows
 the plan. Where the answer needs two modalities a system should beat every single one and early fusion; with a carrier
 removed it should know no more than nothing. Late fusion and attention within modalities add what each says, so they
-can't solve xor; one softmax gate can be right in three of its four cases at best. Then the same systems trained with modalities hidden at random (rate 0.3): the mean error
-over rates from 0 to 1 of hiding, where TFR-Net and TATE should beat early fusion.
+can't solve xor; one softmax gate can be right in three of its four cases at best. Then the same systems trained with
+modalities hidden at random (rate 0.3): the mean error over rates from 0 to 1 of hiding, where TFR-Net and TATE should
+beat early fusion.
 """
 
 from __future__ import annotations
