@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fusion.blocks.multihead import positions
+from fusion.blocks.multihead import EncoderLayer, MultiHead, positions
 from fusion.losses import supcr
 from fusion.models import hscl_signals
 from fusion.models.hscl import HSCL, Config
@@ -134,6 +134,36 @@ def test_positions_of_an_odd_width_lack_the_last_cosine() -> None:
     torch.testing.assert_close(odd[1, 2], torch.tensor(10_000.0 ** (-2 / 5)).sin())
     torch.testing.assert_close(odd[:, 1], torch.arange(4).float().cos())
     assert positions(4, 6, like).shape == (4, 6)
+
+
+@pytest.mark.parametrize("other", [12, 7])
+def test_attention_is_torch_s_with_its_names(other: int) -> None:
+    from fusion.models.official.hscl import ATTENTION
+
+    theirs = nn.MultiheadAttention(12, 3, kdim=other, vdim=other, batch_first=True)
+    ours = MultiHead(12, 3, 0.0, other)
+    nn.init.normal_(theirs.in_proj_bias)
+    named = {name: theirs.state_dict()[ATTENTION[name]] for name in ours.state_dict()}
+    assert len(named) == len(theirs.state_dict())
+    ours.load_state_dict(named)
+    queries, keys, seen = torch.randn(2, 4, 12), torch.randn(2, 5, other), torch.arange(5) < torch.tensor([[5], [3]])
+    wanted, weights = theirs(queries, keys, keys, key_padding_mask=~seen, average_attn_weights=False)
+    got, attention = ours(queries, keys, seen, trace=True)
+    torch.testing.assert_close(got, wanted, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(attention, weights, atol=1e-6, rtol=1e-5)
+
+
+def test_the_encoder_s_layer_is_torch_s() -> None:
+    from fusion.models.official.hscl import encoder_name
+
+    theirs = nn.TransformerEncoderLayer(6, 2, 9, dropout=0.0, batch_first=True)
+    ours, start = EncoderLayer(6, 2, 9, 0.0), len("transformer_encoder.layers.0.")
+    ours.load_state_dict(
+        {name: theirs.state_dict()[encoder_name(f"layers.0.{name}")[start:]] for name in ours.state_dict()}
+    )
+    x, seen = torch.randn(2, 5, 6), torch.arange(5) < torch.tensor([[5], [3]])
+    wanted = theirs(x, src_key_padding_mask=~seen)
+    torch.testing.assert_close(ours(x, seen), wanted, atol=1e-6, rtol=1e-5)
 
 
 def batch(model: HSCL, size: int = 7) -> Batch:
