@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks import tiled
+
 
 class Attend(nn.Module):
     """Attention of H heads whose three input maps lie in one matrix. A = softmax(Q K^T / sqrt(D/H) + mask)."""
@@ -51,6 +53,8 @@ class Attend(nn.Module):
                 scores = scores.masked_fill(unseen, -torch.inf)
             attention = scores.softmax(-1)  # (B, H, Q, K)
             context = F.dropout(attention, rate) @ v if rate else attention @ v
+        elif q.device.type == "cpu" and (unseen is None or unseen.ndim == 2):
+            context = tiled.attend(q, k, v, unseen, rate)
         else:
             seen = None if unseen is None else ~unseen
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=rate)

@@ -45,6 +45,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks.prenorm import PreNorm, later, sinusoids
+from fusion.blocks.recurrent import bidirectional
 from fusion.blocks.sequences import check_streams, visible
 from fusion.models.base import WIDEST, FusionModel, check_settings
 from fusion.models.tfr_net_signals import signals_of
@@ -172,10 +173,7 @@ class Pool(nn.Module):
         The maximum runs over real steps, or `everywhere`; without a real step u is 0.
         """
         lengths = real.sum(1)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            h, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        read = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=h.shape[1])[0]
+        read = bidirectional(self.gru, h, lengths.clamp(min=1))
         there = (lengths > 0)[:, None]
         read = read * there[..., None]
         gate = torch.sigmoid(self.gate(read.transpose(1, 2)).squeeze(1))
