@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
-from fusion.commands.streams import evaluate_streams, train_streams
+from fusion.commands.streams import evaluate_streams, observe_streams, train_streams
 from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
 
@@ -69,6 +69,8 @@ def observe(options: argparse.Namespace) -> int:
         return observe_entities(options, checkpoint)
     if reads(checkpoint) == "triples":
         return observe_links(options, checkpoint)
+    if reads(checkpoint) == "streams":
+        return observe_streams(options, checkpoint)
     dataset = pairs_only(open_data(options.data))
     pipeline = Pipeline.open(checkpoint)
     started = time.perf_counter()
