@@ -130,6 +130,7 @@ def test_a_whole_set_is_kept_and_found_again(reader: Reader) -> None:
     again = whole.stored(reader.checkpoint, reader.task.dataset)
     assert again is not None
     assert again.frame.equals(first.frame)
+    assert again.followed == first.followed
     for name in first.levels:
         assert first.vectors(name).shape[0] == len(first.frame)
         np.testing.assert_array_equal(first.vectors(name), again.vectors(name))

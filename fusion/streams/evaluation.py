@@ -6,7 +6,8 @@ is turned round (`one_figure`) where a higher number must be the better one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from fusion import missing
 from fusion.explain.subsets import called, subsets
 from fusion.metrics.intervals import bootstrap
 from fusion.metrics.scores import confusion, of_classes, of_scores
+from fusion.signals import Gate, ModalityWeights
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
+    from fusion.signals import Signal
     from fusion.streams.inputs import Streams
     from fusion.types import Batch
 
@@ -153,20 +156,37 @@ def figures(
 
 def weights_by_rate(
     model: FusionModel, streams: Streams, rows: Tensor, what: str, rates: Sequence[float] = RATES, seed: int = 0,
-) -> Mapping[str, np.ndarray]:  # fmt: skip
-    """Mean of each weight of a modality as more is hidden. -> {signal: (len(rates), M)}"""
-    from fusion.signals import ModalityWeights
+) -> dict[str, dict[str, list[float]]]:  # fmt: skip
+    """Mean of each weight and of each gate as more is hidden, over the samples that have one.
 
+    -> {signal: {modality or voice: a mean a rate, NaN where no sample has one}}; of a gate, the modality is what it
+    lets in, and a sample counts with the mean over its real steps.
+    """
     device = next(model.parameters()).device
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, dict[str, list[float]]] = {}
     with torch.inference_mode():
-        for j, rate in enumerate(rates):
+        for at, rate in enumerate(rates):
             generator = torch.Generator().manual_seed(seed)
-            sums: dict[str, Tensor] = {}
+            sums: dict[tuple[str, str], list[float]] = {}
             for part in rows.split(64):
                 batch = missing.hide(streams.batch(part, named=True), what, rate, generator)
-                for signal in model(batch.to(device)).trace.of(ModalityWeights):
-                    sums[signal.name] = sums.get(signal.name, 0) + signal.value.double().sum(0).cpu()
-            for name, total in sums.items():
-                found.setdefault(name, np.zeros((len(rates), len(total))))[j] = total.numpy() / len(rows)
+                for signal in model(batch.to(device)).trace:
+                    for voice, values in _means(signal):
+                        total = sums.setdefault((signal.name, voice), [0.0, 0.0])
+                        total[0] += float(values.double().sum())
+                        total[1] += len(values)
+            for (name, voice), (total, count) in sums.items():
+                table = found.setdefault(name, {}).setdefault(voice, [math.nan] * len(rates))
+                table[at] = total / count if count else math.nan
     return found
+
+
+def _means(signal: Signal) -> Iterator[tuple[str, Tensor]]:
+    """What a weight or a gate says of each sample, a number each. -> voice, (B',)"""
+    if isinstance(signal, ModalityWeights):
+        yield from zip(signal.modalities, signal.value.unbind(1), strict=True)
+    elif isinstance(signal, Gate):
+        value = signal.value if signal.value.ndim == 2 else signal.value.mean(-1)  # (B, T)
+        real = signal.mask.to(value)
+        rows = signal.mask.any(1)
+        yield signal.modality, ((value * real).sum(1) / real.sum(1).clamp(min=1))[rows]

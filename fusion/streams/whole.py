@@ -22,8 +22,9 @@ from fusion.data.graphs import SPLITS
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE
 from fusion.explain.subsets import subsets
-from fusion.missing import only
+from fusion.missing import MODALITIES, only
 from fusion.signals import Embedding, ModalityWeights
+from fusion.streams.evaluation import weights_by_rate
 from fusion.streams.inspection import SMALL, Reader
 from fusion.types import FusionError
 
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
 
-KEPT_AS = "streams 1"  # kind and version of what is kept
+KEPT_AS = "streams 2"  # kind and version of what is kept
 SIZE = 64  # samples of one forward pass
+FOLLOWED, RATES = 256, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # samples whose weights are followed as data vanish, and how far
 Progress = Callable[[int, int], None]
 Vectors = dict[str, Tensor]  # {name of an Embedding: (N, D)}
+Followed = dict[str, dict[str, list[float]]]  # {signal of weights or gates: {voice: a mean a rate}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,7 @@ class StreamedSet:
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
     levels: Mapping[str, str]  # {name of an embedding: the modality it is of, "a+b", or "fused"}
+    followed: Mapping[str, Followed]  # {what vanishes: mean weights and gates at each of RATES}
     frame: pd.DataFrame
     _vectors: Callable[[], Vectors] = field(repr=False)
 
@@ -78,10 +82,11 @@ def stored(checkpoint: Checkpoint, dataset: DataSet) -> StreamedSet | None:
         try:
             modalities, classes = tuple(meta["modalities"]), tuple(meta["classes"])
             levels = {str(k): str(v) for k, v in meta["levels"].items()}
+            followed = dict(meta["followed"])
         except (KeyError, TypeError, AttributeError):  # changed by hand: it is made again
             continue
         read = _reader(folder, checkpoint, dataset, set(levels))
-        return StreamedSet(dataset.key, checkpoint.name, modalities, classes, levels, frame, read)
+        return StreamedSet(dataset.key, checkpoint.name, modalities, classes, levels, followed, frame, read)
     return None
 
 
@@ -96,9 +101,27 @@ def whole(reader: Reader, progress: Progress | None = None, *, bundled: bool = F
         raise FusionError(f'No sample of "{dataset.name}" has {" or ".join(reader.names)}; choose another data set.')
     said, vectors, levels, weights = _run(reader, rows, progress)
     frame = _frame(reader, rows.numpy(), said, weights)
-    meta = {"modalities": list(reader.names), "classes": list(reader.model.classes), "levels": levels}
+    followed = _followed(reader, rows)
+    classes = reader.model.classes
+    meta = {"modalities": list(reader.names), "classes": list(classes), "levels": levels, "followed": followed}
     shelf.put(KEPT_AS, checkpoint, dataset, frame, meta, vectors, bundled=bundled)
-    return StreamedSet(dataset.key, checkpoint.name, reader.names, reader.model.classes, levels, frame, lambda: vectors)
+    return StreamedSet(dataset.key, checkpoint.name, reader.names, classes, levels, followed, frame, lambda: vectors)
+
+
+def _followed(reader: Reader, rows: Tensor) -> dict[str, Followed]:
+    """Weights and gates of some samples to test (of any where none is) as modalities vanish, all or one of them."""
+    split = reader.streams.split[rows.numpy()]
+    held = rows[torch.from_numpy(split == SPLITS.index("test"))]
+    some = held if len(held) else rows
+    if len(some) > FOLLOWED:
+        chosen = np.random.default_rng(0).choice(len(some), FOLLOWED, replace=False)
+        some = some[torch.from_numpy(np.sort(chosen))]
+    with exclusive(reader.checkpoint.digest):
+        found = {
+            what: weights_by_rate(reader.model, reader.streams, some, what, RATES)
+            for what in (MODALITIES, *reader.names)
+        }
+    return {what: one for what, one in found.items() if one}
 
 
 def _run(
