@@ -138,7 +138,7 @@ def label_order(vectors: Tensor, target: Tensor) -> Tensor:
     others = ~np.eye(len(rows), dtype=bool)
     constant = [len(set(far[i, others[i]])) < 2 or np.ptp(apart[i, others[i]]) == 0 for i in range(len(rows))]
     return torch.tensor([
-        np.nan if constant[i] else kendalltau(far[i, others[i]], apart[i, others[i]]).statistic
+        np.nan if constant[i] else kendalltau(far[i, others[i]], apart[i, others[i]])[0]
         for i in range(len(rows))
     ])  # fmt: skip
 
