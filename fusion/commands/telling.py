@@ -86,6 +86,9 @@ def checkpoint_for(name: str | None, data: str = "") -> Checkpoint:
     kind = kind_of(data)
     found = [one for one in checkpoints.listed() if reads(one) == kind]
     if not found:
-        model = {"pairs": "maf", "graph": "meaformer --data emoji", "triples": "imf --data keywords"}[kind]
+        model = {
+            "pairs": "maf", "graph": "meaformer --data emoji", "triples": "imf --data keywords",
+            "streams": "late --data emoji-groups",
+        }[kind]  # fmt: skip
         raise FusionError(f"There is no checkpoint for this; train one (python -m fusion train {model}) or name one.")
     return found[0]
