@@ -7,6 +7,7 @@ the dropped entries come from 16 random bits each, which is several times cheape
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,84 +24,99 @@ def attend(q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None, rate: float) 
     return _Attend.apply(q, k, v, unseen, rate)  # type: ignore[no-any-return]
 
 
-def _tiles(queries: int, keys: int, heads: int, unseen: Tensor | None) -> list[tuple[int, int, int, int]]:
-    """First and last query of each tile, first key that some row may not see, end of the keys that some row sees."""
+@dataclass(frozen=True)
+class _Tile:
+    """Some queries, the keys up to the last that one of them sees, and what is added to the scores of the last keys."""
+
+    rows: slice
+    end: int
+    start: int  # first key that some row may not see
+    mask: Tensor | None  # (q, end - start), 0 or -inf
+
+
+def _tiles(q: Tensor, keys: int, unseen: Tensor | None) -> list[_Tile]:
+    """Tiles of q (B, H, Q, D/H)."""
+    heads, queries = q.shape[1:3]
     size = max(1, TILE // max(1, heads * keys))
     starts, ends = [keys] * queries, [keys] * queries
     if unseen is not None:
-        hidden = unseen.any(1)
-        starts = torch.where(hidden, unseen.int().argmax(1), keys).tolist()
+        starts = torch.where(unseen.any(1), unseen.int().argmax(1), keys).tolist()
         ends = (keys - (~unseen).flip(1).int().argmax(1)).tolist()
     tiles = []
     for first in range(0, queries, size):
-        last = min(first + size, queries)
-        tiles.append((first, last, min(starts[first:last]), max(ends[first:last])))
+        rows = slice(first, min(first + size, queries))
+        start, end, mask = min(starts[rows]), max(ends[rows]), None
+        if unseen is not None and start < end:
+            hidden = unseen[rows, start:end]
+            mask = torch.zeros(hidden.shape, dtype=q.dtype).masked_fill_(hidden, -torch.inf)
+        tiles.append(_Tile(rows, end, start, mask))
     return tiles
 
 
-def kept(shape: torch.Size, rate: float, device: torch.device) -> Tensor:
-    """Which entries dropout keeps, each with probability 1 - rate to within 2^-17. -> bool"""
+def draw(shape: torch.Size) -> Tensor:
+    """Evenly distributed numbers of 16 bits. -> int16"""
     count = math.prod(shape)
-    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
-    bits = words.view(torch.int16)[:count].view(shape)
-    return bits >= round(rate * 2**16) - 2**15
+    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[:count].view(shape)
+
+
+def keep(bits: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+    """1 where dropout keeps an entry, which it does with probability 1 - rate to within 2^-17, else 0."""
+    numbers = bits.to(dtype)  # floats compare several times faster than integers or bools multiply
+    return torch.ge(numbers, round(rate * 2**16) - 2**15, out=numbers)
 
 
 class _Attend(torch.autograd.Function):
+    # Products with a narrow right side are slow: those over keys are made as (narrow, K) x (K, Q) instead.
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None, rate: float) -> Tensor:
-        size, heads, queries, each = q.shape
-        scale = 1 / math.sqrt(each)
-        q, k, v = (q * scale).contiguous(), k.contiguous(), v.contiguous()
-        out = torch.empty_like(q)
-        tiles = _tiles(queries, k.shape[2], heads, unseen)
-        wanted, saved = any(ctx.needs_input_grad[:3]), list[Tensor]()
-        for b in range(size):
-            for first, last, start, end in tiles:
-                scores = q[b, :, first:last] @ k[b, :, :end].transpose(1, 2)  # (H, q, K')
-                if unseen is not None and start < end:
-                    scores[..., start:].masked_fill_(unseen[first:last, start:end], -torch.inf)
-                weights = torch.softmax(scores, -1, out=scores) if not wanted else scores.softmax(-1)
-                used = weights
-                if rate:
-                    keep = kept(weights.shape, rate, q.device)
-                    used = weights * keep
-                    saved += [weights, keep]
-                else:
-                    saved.append(weights)
-                out[b, :, first:last] = used @ v[b, :, :end]
-                if not wanted:
-                    saved.clear()
+        scale = 1 / math.sqrt(q.shape[-1])
+        q = (q * scale).contiguous()
+        across, values = k.transpose(2, 3).contiguous(), v.transpose(2, 3).contiguous()  # (B, H, D/H, K)
+        out = torch.empty_like(q.transpose(2, 3), memory_format=torch.contiguous_format)  # (B, H, D/H, Q)
+        tiles, saved = _tiles(q, k.shape[2], unseen), list[Tensor]()
+        wanted = any(ctx.needs_input_grad[:3])
+        for b in range(len(q)):
+            for tile in tiles:
+                scores = q[b, :, tile.rows] @ across[b, :, :, : tile.end]  # (H, q, K')
+                if tile.mask is not None:
+                    scores[..., tile.start :] += tile.mask
+                weights = scores.softmax(-1)
+                bits = draw(weights.shape) if rate else None
+                used = weights if bits is None else keep(bits, rate, q.dtype).mul_(weights)
+                out[b, :, :, tile.rows] = values[b, :, :, : tile.end] @ used.transpose(1, 2)
+                if wanted:
+                    saved += [weights] if bits is None else [weights, bits]
         if rate:
             out /= 1 - rate
         if wanted:
-            ctx.save_for_backward(q, k, v, out, *saved)
+            ctx.save_for_backward(q, across, values, out, *saved)
             ctx.tiles, ctx.rate, ctx.scale = tiles, rate, scale
-        return out
+        return out.transpose(2, 3)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, *saved = ctx.saved_tensors
-        grad, rate = upstream[0].contiguous(), ctx.rate
+        q, across, values, out, *saved = ctx.saved_tensors
+        rate, queries = ctx.rate, q.transpose(2, 3)
+        grad = upstream[0].transpose(2, 3).contiguous()  # (B, H, D/H, Q)
         # the sum over keys of weight times its gradient is the product of the output with its own gradient
-        own = (grad * out).sum(-1, keepdim=True)  # (B, H, Q, 1)
+        own = (grad * out).sum(2)[..., None]  # (B, H, Q, 1)
         if rate:
             grad = grad / (1 - rate)
-        of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        at = 0
+        rows = grad.transpose(2, 3).contiguous()
+        of_q, of_k, of_v = torch.empty_like(out), torch.zeros_like(across), torch.zeros_like(values)
+        left = iter(saved)
         for b in range(len(q)):
-            for first, last, _, end in ctx.tiles:
-                weights = saved[at]
-                keep = saved[at + 1] if rate else None
-                at += 2 if rate else 1
-                up = grad[b, :, first:last]  # (H, q, D/H)
-                change = up @ v[b, :, :end].transpose(1, 2)  # (H, q, K')
-                if keep is not None:
-                    change.mul_(keep)
-                change.sub_(own[b, :, first:last]).mul_(weights)
-                used = weights if keep is None else weights * keep
-                of_v[b, :, :end] += used.transpose(1, 2) @ up
-                of_q[b, :, first:last] = change @ k[b, :, :end]
-                of_k[b, :, :end] += change.transpose(1, 2) @ q[b, :, first:last]
-        return of_q * ctx.scale, of_k, of_v, None, None
+            for tile in ctx.tiles:
+                weights = next(left)
+                kept = keep(next(left), rate, q.dtype) if rate else None
+                change = rows[b, :, tile.rows] @ values[b, :, :, : tile.end]  # (H, q, K')
+                if kept is not None:
+                    change.mul_(kept)
+                change.sub_(own[b, :, tile.rows]).mul_(weights)
+                used = weights if kept is None else kept.mul_(weights)
+                of_v[b, :, :, : tile.end] += grad[b, :, :, tile.rows] @ used
+                of_k[b, :, :, : tile.end] += queries[b, :, :, tile.rows] @ change
+                of_q[b, :, :, tile.rows] = across[b, :, :, : tile.end] @ change.transpose(1, 2)
+        return of_q.transpose(2, 3) * ctx.scale, of_k.transpose(2, 3), of_v.transpose(2, 3), None, None
