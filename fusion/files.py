@@ -115,3 +115,9 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's content, 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A text that fits into a sentence: on one line, what can't be shown as U+FFFD, its end cut."""
+    clean = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[: most + 1])
+    return clean if len(clean) <= most else clean[: most - 1] + "\u2026"

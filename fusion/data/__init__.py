@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from fusion.data.dataset import DataKind, DataSet
-from fusion.data.pictures import shorten
-from fusion.files import ASSETS, digest, file_digest
+from fusion.files import ASSETS, digest, file_digest, shorten
 from fusion.types import FusionError, Sample
 
 __all__ = ["DATASETS", "DataSet", "bundled", "kind_of", "open_data", "pairs_only"]
@@ -49,6 +48,18 @@ def _keywords() -> DataSet:
     return keywords.load()
 
 
+def _voices() -> DataSet:
+    from fusion.data import voices
+
+    return voices.load()
+
+
+def _emotions() -> DataSet:
+    from fusion.data import emoji_sentiment
+
+    return emoji_sentiment.load()
+
+
 def _stamps() -> DataSet:
     from fusion.data import stamps
 
@@ -60,11 +71,14 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
     "gallery": _gallery,
     "emoji": _emoji,
     "keywords": _keywords,
-}
+    "emoji-groups": _voices,
+} | ({"emotions": _emotions} if (ASSETS / "share-alike" / "emotions").is_dir() else {})
 FETCHED: dict[str, Callable[[], DataSet]] = {"stamps": _stamps}  # by key too, once `data get` has got them
 KINDS: dict[str, DataKind] = {
     "emoji": "graph",
     "keywords": "triples",
+    "emoji-groups": "streams",
+    "emotions": "streams",
     "stamps": "streams",
 }  # of those of DATASETS that aren't pairs, known without reading them
 PREFIXES: dict[str, DataKind] = {

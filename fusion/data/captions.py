@@ -8,9 +8,9 @@ from pathlib import Path
 from fusion.data.dataset import DataSet
 from fusion.data.decoding import decode
 from fusion.data.pairs import SPLITS, user_key, writable
-from fusion.data.pictures import SUFFIXES, Pictures, shorten
+from fusion.data.pictures import SUFFIXES, Pictures
 from fusion.data.tables import READERS
-from fusion.files import digest
+from fusion.files import digest, shorten
 from fusion.types import FusionError, Image, Part, Sample, Text
 
 DEPTH = 4  # folders below the one named

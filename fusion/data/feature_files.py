@@ -18,8 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from fusion.data.pictures import shorten
-from fusion.files import atomic_file, digest
+from fusion.files import atomic_file, digest, shorten
 from fusion.types import FusionError
 
 FORMAT = "fusionscope-features-1"

@@ -18,8 +18,7 @@ import numpy as np
 
 from fusion.data.decoding import decode
 from fusion.data.graphs import SPLITS
-from fusion.data.pictures import shorten
-from fusion.files import file_digest
+from fusion.files import file_digest, shorten
 from fusion.types import FusionError
 
 NAMED = 20  # problems of one kind in one file that are named one by one; the rest are counted

@@ -14,9 +14,8 @@ import numpy as np
 
 from fusion.data.dataset import DataSet
 from fusion.data.pairs import user_key
-from fusion.data.pictures import shorten
 from fusion.data.streams import StreamSet, split_numbers
-from fusion.files import digest, file_digest
+from fusion.files import digest, file_digest, shorten
 from fusion.types import FusionError, Modality, Numbers, Part, Sample, Text
 
 PREFIX = "mmsa"

@@ -20,9 +20,8 @@ from fusion.data import mmsa, unpickling
 from fusion.data.graphs import SPLITS
 from fusion.data.mmsa_sequences import Sequences, align, sequences
 from fusion.data.pairs import writable
-from fusion.data.pictures import shorten
 from fusion.data.streams import SENTIMENT
-from fusion.files import atomic_folder, file_digest
+from fusion.files import atomic_folder, file_digest, shorten
 from fusion.types import FusionError
 
 PUBLISHED = {

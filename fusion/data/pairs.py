@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fusion.data.dataset import DataSet
-from fusion.data.pictures import Pictures, shorten
+from fusion.data.pictures import Pictures
 from fusion.data.tables import ROLES, Table, plain, roles
 from fusion.data.tables import read as read_table
 from fusion.data.words import split_words
-from fusion.files import digest, file_digest
+from fusion.files import digest, file_digest, shorten
 from fusion.types import FusionError, Image, Sample, Text
 
 UNWRITABLE = re.compile("[\x00\ud800-\udfff]")

@@ -12,6 +12,7 @@ import re
 import stat
 from pathlib import Path
 
+from fusion.files import shorten
 from fusion.types import Image
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
@@ -83,9 +84,3 @@ class Pictures:
 
     def _allowed(self, real: str) -> bool:
         return (real + os.sep).startswith(self._prefixes)
-
-
-def shorten(text: str, most: int = 80) -> str:
-    """A text that fits into a sentence: on one line, what can't be shown as U+FFFD, its end cut."""
-    clean = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[: most + 1])
-    return clean if len(clean) <= most else clean[: most - 1] + "\u2026"

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from fusion.data.pictures import shorten
-from fusion.files import atomic_file, atomic_folder, file_digest, home
+from fusion.files import atomic_file, atomic_folder, file_digest, home, shorten
 from fusion.types import FusionError
 
 PACKAGE, VERSION = "tuxpaint-stamps-default", "2022.06.04-1"

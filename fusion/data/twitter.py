@@ -21,8 +21,8 @@ from pathlib import Path
 from fusion.data.dataset import DataSet
 from fusion.data.decoding import decode
 from fusion.data.pairs import user_key, writable
-from fusion.data.pictures import Pictures, shorten
-from fusion.files import digest
+from fusion.data.pictures import Pictures
+from fusion.files import digest, shorten
 from fusion.types import FusionError, Image, Sample, Text
 
 SPLITS = {"train": ("train",), "valid": ("valid", "dev", "val"), "test": ("test",)}

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from fusion.data.pictures import shorten
+from fusion.files import shorten
 from fusion.types import FusionError
 
 MOST = 2**40  # steps along one axis of an array; refuses nonsense before anything is multiplied

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fusion.data.pictures import shorten
+from fusion.files import shorten
 from fusion.types import Audio, FusionError, Steps
 
 if TYPE_CHECKING:
