@@ -118,8 +118,8 @@ def queries(asked: np.ndarray) -> np.ndarray:
 
 def costs() -> dict[str, list[float]]:
     """Train a few steps, rank, ask, in this process."""
-    from fusion.links.evaluation import ranked
     from fusion.links.inputs import Fusing, asking
+    from fusion.links.ranking import ranked
     from fusion.models.imf import BRANCHES, IMF, MODALITIES, Config
 
     torch.set_num_threads(THREADS)

@@ -153,7 +153,7 @@ class Batch:
     present: Tensor  # (B, M) bool, in the order of `modalities`
     modalities: tuple[str, ...]
     ids: tuple[str, ...]
-    target: Tensor | None = None  # by task: (B, T) tags, (B,) class or score
+    target: Tensor | None = None  # by task: (B, T) tags, (B,) class or score, (K, 2) row and answer of links
     steps: dict[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: B rows}, what the steps are called
     whole: Batch | None = None  # before anything was hidden on purpose; for losses that teach what was hidden
     graph: Graph | None = None
@@ -198,7 +198,7 @@ class Batch:
         asked = replace(
             self,
             ids=tuple(self.ids[i] for i in order),
-            target=None if self.target is None else self.target[index],
+            target=self._targets(index),
             steps={name: tuple(rows[i] for i in order) for name, rows in self.steps.items()},
             whole=None if self.whole is None else self.whole.rows(index),
             query=None if self.query is None else self.query[index],
@@ -213,6 +213,15 @@ class Batch:
             kept=pick(self.kept),
             present=self.present[index],
         )
+
+    def _targets(self, index: Tensor) -> Tensor | None:
+        """The targets of some rows; pairs of a question and an answer are those of the questions chosen, renumbered."""
+        import torch
+
+        if self.target is None or self.query is None or self.target.ndim != 2:
+            return None if self.target is None else self.target[index]
+        row, pair = (index[:, None] == self.target[:, 0]).nonzero().unbind(1)
+        return torch.stack((row, self.target[pair, 1]), 1)
 
 
 class Task(enum.Enum):

@@ -235,6 +235,17 @@ def test_a_query_beyond_the_graph_is_refused() -> None:
         Config(joint_loss=False)
 
 
+def test_some_questions_keep_their_own_answers() -> None:
+    batch = replace(asked(3), target=torch.tensor([[0, 5], [0, 6], [1, 7], [2, 8]]))
+    some = batch.rows([2, 0])
+    assert some.query is not None
+    assert some.target is not None
+    assert batch.query is not None
+    assert some.query.tolist() == batch.query[[2, 0]].tolist()
+    assert some.target.tolist() == [[0, 8], [1, 5], [1, 6]]
+    assert batch.rows([1, 1]).target.tolist() == [[0, 7], [1, 7]]  # type: ignore[union-attr]  # as above
+
+
 def planted(informative: str, model: IMF, steps: int) -> tuple[dict[str, float], Tensor]:
     """Train on a graph whose tails follow from one modality of the head; mean reciprocal rank by branch, weights."""
     batch = asked(24)

@@ -125,8 +125,9 @@ def placed(scores: Tensor, predictor: Predictor, query: list[int]) -> float:
         if (h if relation < count else t) == head and r == relation % count
     }
     rest = [row for row in range(N) if row not in known - {tail}]
-    better = sum(float(scores[row]) > float(scores[tail]) + 1e-6 for row in rest)
-    return 1 + better + sum(abs(float(scores[row] - scores[tail])) <= 1e-6 for row in rest if row != tail) / 2
+    near = 1e-6 * abs(float(scores[tail]))
+    better = sum(float(scores[row]) > float(scores[tail]) + near for row in rest)
+    return 1 + better + sum(abs(float(scores[row] - scores[tail])) <= near for row in rest if row != tail) / 2
 
 
 def test_ranks_are_those_of_the_definition_in_an_inspection_the_whole_set_and_the_figures(
@@ -142,7 +143,7 @@ def test_ranks_are_those_of_the_definition_in_an_inspection_the_whole_set_and_th
         seen = predictor.inspect(id(query[0]), query[1], id(query[2]))
         row = tested.iloc[at]
         assert (row["head"], row["relation"], row["tail"]) == (id(query[0]), query[1], id(query[2]))
-        expected = [placed(one, predictor, query) for one in (*scores, chance.logit(1e-12))]
+        expected = [placed(one, predictor, query) for one in (*scores, chance)]
         assert [row[f"rank_{k}"] for k in BRANCHES] + [row["rank"]] == expected == figures[at].tolist()
         assert [*seen.rank_by.values(), seen.rank] == [math.ceil(one) for one in expected]
         assert row["score"] == pytest.approx(float(chance[query[2]]), rel=1e-5)

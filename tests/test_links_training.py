@@ -16,7 +16,7 @@ from fusion.__main__ import main
 from fusion.data import DataSet
 from fusion.data.graph_features import GraphFeatures
 from fusion.data.triples import TripleSet
-from fusion.links import evaluation, runs
+from fusion.links import evaluation, ranking, runs
 from fusion.links.baselines import BASELINES, Popularity
 from fusion.links.inputs import Fusing, everything, without
 from fusion.links.objectives import each, one_of_all
@@ -149,10 +149,10 @@ def test_choosing_among_all_is_one_term_more_a_branch() -> None:
     plain = linker.terms(query, row, tail, 0)
     linker.choice = 2.0
     more = linker.terms(query, row, tail, 0)
-    scores = linker.ranker()(query)
+    scores = [one.T.clone() for one in linker.ranker()(query)(slice(0, SIZE))]
     assert {name: more[name] for name in plain} == plain
     for i, name in enumerate(linker.columns[:-1]):
-        wanted = 2 / SIZE * one_of_all(scores[:, i], row, tail)
+        wanted = 2 / SIZE * one_of_all(scores[i], row, tail)
         torch.testing.assert_close(more[f"choice/{name}"], wanted, atol=1e-6, rtol=1e-5)
 
 
@@ -161,8 +161,8 @@ def test_popularity_ranks_by_how_often_an_entity_answers() -> None:
     asked = triples.queries("train")
     counts = np.zeros((4, SIZE))
     np.add.at(counts, (asked[:, 1], asked[:, 2]), 1)
-    scores = Popularity(asked, SIZE, 2).ranker()(torch.tensor([[0, 0], [5, 3]]))[:, 0].numpy()
-    for found, relation in zip(scores, (0, 3), strict=True):
+    scores = Popularity(asked, SIZE, 2).ranker()(torch.tensor([[0, 0], [5, 3]]))
+    for found, relation in zip(next(scores(slice(0, SIZE))).T.numpy(), (0, 3), strict=True):
         assert (np.floor(found) == counts[relation]).all()
 
 
@@ -183,17 +183,20 @@ def test_a_paused_process_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [clock.lap() for _ in range(3)] == [9.0, 1.0, 2.0]  # two threads count once
 
 
-def test_ranks_are_those_of_sorted_scores() -> None:
+def test_ranks_are_those_of_sorted_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     triples = ring()
     torch.manual_seed(3)
     table = torch.randn(SIZE, 4, SIZE)
 
     class Given:
         columns: tuple[str, ...] = (evaluation.WHOLE,)
+        count = SIZE
 
         def ranker(self, asked: Any = None) -> Any:
-            return lambda query: table[query[:, 0], query[:, 1]][:, None]
+            return lambda query: ranking.blocks_of(table[query[:, 0], query[:, 1]])
 
+    monkeypatch.setattr(ranking, "QUERIES", 3)  # more chunks than one, and blocks that end within the candidates
+    monkeypatch.setattr(ranking, "CELLS", 21)
     ranks = evaluation.ranks_of(Given(), triples, "test")[:, 0]
     for rank, (head, relation, tail) in zip(ranks, triples.queries("test").tolist(), strict=True):
         others = set(triples.queries()[:, 2][(triples.queries()[:, :2] == [head, relation]).all(1)].tolist()) - {tail}

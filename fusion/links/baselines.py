@@ -14,12 +14,15 @@ from torch import Tensor, nn
 
 from fusion.links.evaluation import WHOLE
 from fusion.links.objectives import each, one_of_all
+from fusion.links.ranking import blocks_of
 from fusion.losses import unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+
+    from fusion.links.ranking import Block
 
 Loss = Literal["each", "one_of_all"]
 
@@ -45,9 +48,14 @@ class Baseline(nn.Module):
         """(B, 2) -> (B, N) logits"""
         raise NotImplementedError
 
-    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 1, N)."""
-        return lambda query: self.scores(query)[:, None]
+    @property
+    def count(self) -> int:
+        """N"""
+        return self.entities.num_embeddings
+
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Block]:
+        """As `fusion.links.ranking.Ranker`."""
+        return lambda query: blocks_of(self.scores(query))
 
     def terms(self, query: Tensor, row: Tensor, tail: Tensor, step: int) -> dict[str, Tensor]:
         """The loss of a batch. query (B, 2); row, tail (K,): which entities are true of which query"""
@@ -97,6 +105,11 @@ class Popularity:
         counts = torch.bincount(at, minlength=2 * relations * entities).reshape(2 * relations, entities)
         self.counts = counts + counts.sum(0) / (counts.sum() + 1)  # (2R, N)
 
-    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 1, N)."""
-        return lambda query: self.counts[query[:, 1]][:, None]
+    @property
+    def count(self) -> int:
+        """N"""
+        return self.counts.shape[1]
+
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Block]:
+        """As `fusion.links.ranking.Ranker`."""
+        return lambda query: blocks_of(self.counts[query[:, 1]])

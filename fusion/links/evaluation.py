@@ -7,102 +7,25 @@ queries of one together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from fusion.data.graphs import SPLITS
 from fusion.data.keywords import copied
+from fusion.links.ranking import ranked
 from fusion.metrics.intervals import bootstrap, paired_bootstrap
-from fusion.metrics.ranking import filtered_ranks
 from fusion.types import FusionError, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     from fusion.data.dataset import DataSet
-    from fusion.data.triples import Known, TripleSet
+    from fusion.data.triples import TripleSet
+    from fusion.links.ranking import Ranker
 
-CELLS = 2**24  # scores at a time, 64 MB
 WHOLE = "decision"
 KEYWORD = "hasKeyword"  # a relation whose tails may be copied from the head's name
 POPULAR = ((0, 2, "0-2"), (3, 10, "3-10"), (11, 30, "11-30"), (31, 2**31, "31-"))  # training triples of the answer
-
-
-class Ranker(Protocol):
-    """What can be ranked: a `Linker`, or a model that is trained."""
-
-    columns: tuple[str, ...]
-
-    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, C, N), with what no query changes made once.
-
-        asked (Q, 2): all that will be asked, in this order, for those who make something of many queries at a time.
-        """
-        ...
-
-
-def ranked(
-    linker: Ranker, asked: np.ndarray, known: Known,
-    look: Callable[[np.ndarray, Tensor, Tensor, Tensor, Tensor], None] | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Filtered ranks of the true tails by each column of a linker's scores. asked (Q, 3) -> (Q, C) float64, from 1
-
-    Queries are asked in the order of their relations, so that what a relation needs is made seldom. look: sees each
-    chunk, too: rows (B,) of asked, scores (B, C, N), true tails (B,), and all known answers as row in 0..B-1 and tail.
-    """
-    order = np.lexsort((asked[:, 0], asked[:, 1]))
-    fresh = np.ones(len(order), dtype=bool)  # a query with several true tails to rank is asked once
-    fresh[1:] = (np.diff(asked[order][:, :2], axis=0) != 0).any(1)
-    again, owner = order[~fresh], (np.cumsum(fresh) - 1)[~fresh]
-    found, done = np.empty((len(asked), len(linker.columns))), 0
-    with torch.inference_mode():
-        different = torch.from_numpy(asked[order[fresh], :2].astype(np.int64))
-        for rows, scores in _chunks(linker.ranker(different), asked, order[fresh]):
-            _rank(found, asked, rows, scores, known, look)
-            first, last = np.searchsorted(owner, (done, done + len(rows)))
-            for start in range(first, last, len(rows)):
-                part = slice(start, min(start + len(rows), last))
-                _rank(
-                    found,
-                    asked,
-                    again[part],
-                    scores[torch.from_numpy(owner[part] - done).to(scores.device)],
-                    known,
-                    look,
-                )
-            done += len(rows)
-    return found
-
-
-def _rank(
-    found: np.ndarray, asked: np.ndarray, rows: np.ndarray, scores: Tensor, known: Known,
-    look: Callable[[np.ndarray, Tensor, Tensor, Tensor, Tensor], None] | None,
-) -> None:  # fmt: skip
-    """Fill in the ranks of some rows of `asked` by their scores (B, C, N)."""
-    row, tail = (torch.from_numpy(one).to(scores.device) for one in known.tails(asked[rows]))
-    truth = torch.from_numpy(asked[rows, 2].astype(np.int64)).to(scores.device)
-    for column in range(scores.shape[1]):
-        found[rows, column] = filtered_ranks(scores[:, column], truth, row, tail).cpu().numpy()
-    if look is not None:
-        look(rows, scores, truth, row, tail)
-
-
-def _chunks(
-    scores_of: Callable[[Tensor], Tensor], asked: np.ndarray, order: np.ndarray
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Scores of as many queries at a time as CELLS allows; the first chunk is small and tells how many that is."""
-    start, size = 0, min(16, len(order))
-    while start < len(order):
-        rows = order[start : start + size]
-        scores = scores_of(torch.from_numpy(asked[rows, :2].astype(np.int64)))
-        yield rows, scores
-        start += size
-        size = max(1, CELLS // (scores.shape[1] * scores.shape[2]))
 
 
 def told(ranks: np.ndarray) -> dict[str, float]:

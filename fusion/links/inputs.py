@@ -23,6 +23,7 @@ from fusion.types import Batch, FusionError, Graph
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data.dataset import DataSet
+    from fusion.links.ranking import Block
     from fusion.models.imf import IMF
 
 STRUCTURE = "structure"
@@ -93,38 +94,40 @@ class Fusing:
             terms[f"choice/{k}"] = self.choice / scores.shape[1] * one_of_all(scores, row, tail)
         return terms
 
-    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """A function (B, 2) -> (B, 5, N), see `ranker_of`."""
+    @property
+    def count(self) -> int:
+        """N"""
+        return self.model.config.entities
+
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Block]:
+        """The four branches and the decision, see `ranker_of`."""
         return ranker_of(self.model, replace(self.batch, pooled=self.model.tables(self.batch)), asked)
 
 
-def ranker_of(model: IMF, ready: Batch, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-    """A function (B, 2) -> (B, 5, N): logits of the branches, and the logit of the chance that is decided.
+def ranker_of(model: IMF, ready: Batch, asked: Tensor | None = None) -> Callable[[Tensor], Block]:
+    """As `fusion.links.ranking.Ranker`, by the model's branches and by the chance that is decided.
 
-    What it gave is written over when it is called again. ready: a batch with the model's tables; asked (Q, 2): all
-    queries in the order in which they will come, so that what they look for is made for AHEAD of them at a time: a
-    relation's maps are as large as a core of the model, and queries in the order of relations share them.
+    ready: a batch with the model's tables; asked (Q, 2): all queries in the order in which they will come, so that what
+    they look for is made for AHEAD of them at a time: a relation's maps are as large as a core of the model, and
+    queries in the order of relations share them.
     """
     read, device = model.read(ready), ready.present.device
-    space = ready.present.new_empty(0, dtype=torch.float32)
     ahead: dict[str, Tensor] = {}
     first = at = 0
 
-    def scores(query: Tensor) -> Tensor:
-        nonlocal space, ahead, first, at
-        most = len(query) * (len(BRANCHES) + 1) * len(ready.present)
-        space = space if len(space) >= most else space.new_empty(most)
+    def block(query: Tensor) -> Block:
+        nonlocal ahead, first, at
         if asked is None:
-            return model.ranking(ready, query.to(device), read, space)
-        if not ahead or at + len(query) > first + len(ahead[BRANCHES[0]]):
-            with torch.no_grad():
+            here = model.contexts(ready.pooled, query.to(device))
+        else:
+            if not ahead or at + len(query) > first + len(ahead[BRANCHES[0]]):
                 ahead = model.contexts(ready.pooled, asked[at : at + max(AHEAD, len(query))].to(device))
-            first = at
-        here = {k: rows[at - first : at - first + len(query)] for k, rows in ahead.items()}
-        at += len(query)
-        return model.ranking(ready, query.to(device), read, space, here)
+                first = at
+            here = {k: rows[at - first : at - first + len(query)] for k, rows in ahead.items()}
+            at += len(query)
+        return lambda rows: model.columns(ready.pooled, here, rows, read)
 
-    return scores
+    return block
 
 
 def encoders_of(features: GraphFeatures) -> dict[str, str]:

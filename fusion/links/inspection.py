@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # candidates
 RELATIONS = 256  # of which the singular values are kept
-FUSED, EPSILON = removals.FUSED, removals.EPSILON
+FUSED = removals.FUSED
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +109,14 @@ class Predictor:
     def decision(self) -> dict[str, float]:
         """{branch: its weight in the decision}, which sum to 1; 0 for one that isn't read."""
         return self._named(self.model.weights(self.read))
+
+    def there(self, modality: str) -> np.ndarray:
+        """Which entities really have a modality in what the checkpoint reads: pictures, or features from a file.
+
+        -> (N,) bool
+        """
+        found: Tensor = self.model.inputs.has(self.batch, modality)
+        return found.cpu().numpy()
 
     def has(self, row: int) -> dict[str, bool]:
         """{m: whether the entity really has it}, False where it is read as the mean."""
@@ -298,8 +306,7 @@ class _Places:
     def __init__(self, logits: Tensor, chance: Tensor, leave_out: Sequence[int]) -> None:
         self.logits, self.chance = logits, chance  # (K, N), (N,)
         self.leave_out = torch.tensor(leave_out, dtype=torch.long, device=chance.device)
-        decided = chance.logit(EPSILON)  # as in the figures of a checkpoint, where ties are of logits
-        self.scores = torch.cat((logits, decided[None])).index_fill(1, self.leave_out, -torch.inf)
+        self.scores = torch.cat((logits, chance[None])).index_fill(1, self.leave_out, -torch.inf)
 
     def best(self, count: int) -> list[int]:
         """Rows of the highest chance, best first."""
@@ -314,7 +321,7 @@ class _Places:
         """Place of an entity, left out or not, by every branch and then by the decision; a tie counts half."""
         scores = self.scores
         if torch.isinf(scores[-1, row]):
-            own = torch.cat((self.logits[:, row], self.chance[row].logit(EPSILON)[None]))
+            own = torch.cat((self.logits[:, row], self.chance[row][None]))
             scores = scores.index_copy(1, self.leave_out.new_tensor([row]), own[:, None])
         nobody = self.leave_out[:0]
         found = filtered_ranks(scores, self.leave_out.new_full((len(scores),), row), nobody, nobody)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fusion.types import Batch
 
 FUSED = "fused"
-EPSILON = 1e-12  # of the logit of a chance, as in the figures of a checkpoint
 CHUNK = 4096  # entities whose factors are in memory at once: 24 MB a modality at D = 256
 
 
@@ -117,7 +116,7 @@ def effects(
     count = len(chance)
     rows = torch.arange(count, device=chance.device).repeat_interleave(len(leave_out))
     truth = torch.full((count,), at, device=chance.device)
-    ranks = filtered_ranks(chance.logit(EPSILON), truth, rows, leave_out.repeat(count))
+    ranks = filtered_ranks(chance, truth, rows, leave_out.repeat(count))
     ranked = chance.index_fill(1, leave_out, -torch.inf)
     first = [name(row) if apart else "" for row, apart in zip(ranked.argmax(1).tolist(), _differ(chance), strict=True)]
     return Effects(

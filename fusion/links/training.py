@@ -19,12 +19,14 @@ from torch import Tensor
 
 from fusion.device import best
 from fusion.files import atomic_file
-from fusion.links.evaluation import WHOLE, ranked
+from fusion.links.evaluation import WHOLE
+from fusion.links.ranking import ranked
 from fusion.training import Clock, Epoch, Recipe, groups, rate_at
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     from fusion.data.triples import Known, TripleSet
+    from fusion.links.ranking import Block
 
 TINY = 1e-16  # of Adam: a mean over all B N scores has gradients far below its usual 1e-8
 
@@ -47,8 +49,13 @@ class Linker(Protocol):
         """The loss of a batch by term. query (B, 2); row, tail (K,): which entities are true of which query"""
         ...
 
-    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """As `fusion.links.evaluation.Ranker`."""
+    @property
+    def count(self) -> int:
+        """N"""
+        ...
+
+    def ranker(self, asked: Tensor | None = None) -> Callable[[Tensor], Block]:
+        """As `fusion.links.ranking.Ranker`."""
         ...
 
 

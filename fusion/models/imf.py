@@ -44,13 +44,12 @@ from fusion.signals import FusionOutput, ModalityWeights, Trace
 from fusion.types import Card, FusionError, Modality, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from fusion.types import Batch
 
 MODALITIES = ("structure", "image", "text")
 BRANCHES = (*MODALITIES, "fused")
-ROWS = 1024  # candidates at a time where branches aren't kept apart
 _SHARE = (0, 0.999)
 RANGES = {
     "entities": (2, 2**28), "relations": (1, 2**24), "width": (1, 2**12), "image_width": (1, WIDEST),
@@ -225,31 +224,22 @@ class IMF(FusionModel):
             total = torch.addcmul(total, logits[:, i].sigmoid(), weights[i])
         return total
 
-    def ranking(
-        self, batch: Batch, query: Tensor, read: Tensor | None = None, out: Tensor | None = None,
-        contexts: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:  # fmt: skip
-        """What a ranking compares: `scores`, and last the log-odds of what `decide` makes of them. -> (B, 5, N)
+    def columns(
+        self, tables: Mapping[str, Tensor], contexts: Mapping[str, Tensor], rows: slice | Tensor, read: Tensor
+    ) -> Iterator[Tensor]:
+        """What a ranking compares, of some candidates: the logits of each branch, then the chance that is decided.
 
-        Without a gradient. All is made some candidates at a time in one piece of memory, candidates first:
-        `out`, at least B 5 N numbers, which saves asking the system for it. contexts: of the queries, made before.
+        Each (n, B), without a gradient, and written over by the next one, so that all stays in a processor's cache.
+        tables, contexts (B, D) as the methods of their names give them; rows: a slice, or numbers (n,).
         """
-        tables = self._ready(batch)
-        with torch.no_grad():
-            contexts = self.contexts(tables, self._asked(batch, query)) if contexts is None else contexts
-            weights, count = self.weights(read), len(tables["fused"])
-            shift = weights.new_zeros(len(BRANCHES)) if self.offsets is None else self.offsets
-            shape = (len(BRANCHES) + 1, count, len(query))
-            made = weights.new_empty(shape) if out is None else out[: math.prod(shape)].view(shape)
-            space = weights.new_empty(ROWS, len(query))
-            for start in range(0, count, ROWS):
-                rows = slice(start, min(start + ROWS, count))
-                chance, part = made[-1, rows].zero_(), space[: rows.stop - start]
-                for i, k in enumerate(BRANCHES):
-                    logits = torch.addmm(shift[i], tables[k][rows], contexts[k].T, out=made[i, rows])
-                    chance.addcmul_(torch.sigmoid(logits, out=part), weights[i])
-                chance.clamp_(1e-30, 1 - 2**-24).logit_()  # where no number is infinite
-        return made.permute(2, 0, 1)
+        weights = self.weights(read).detach()
+        logits, chance = weights.new_empty(2, len(tables["fused"][rows]), len(contexts["fused"]))
+        chance.zero_()
+        for i, k in enumerate(BRANCHES):
+            torch.mm(tables[k].detach()[rows], contexts[k].detach().T, out=logits)
+            yield logits if self.offsets is None else logits.add_(self.offsets[i].detach())
+            chance.addcmul_(logits.sigmoid_(), weights[i])
+        yield chance
 
     def _ready(self, batch: Batch) -> Mapping[str, Tensor]:
         """The tables made before, where they are there; never while training."""

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, finder, grid, mapping, place, state, table, work
+from pages.parts import cache, finder, grid, link_cache, mapping, place, state, table, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import go, guard, plain
 from pages.parts.link_lines import read_of
@@ -18,6 +18,7 @@ from pages.parts.place import Rows
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.links.whole import LinkSet
     from fusion.projections import Projection
@@ -53,7 +54,7 @@ def show() -> None:
         mapping.trust(figures, 0)
     _chosen(dataset)
     with guard("map.agreement"):
-        _agreement(dataset, whole, (checkpoint.digest, dataset.digest))
+        _agreement(checkpoint, dataset, whole)
 
 
 def _space(whole: LinkSet) -> str:
@@ -190,23 +191,15 @@ def _chosen(dataset: DataSet) -> None:
         grid.download(shown.drop(columns="picture", errors="ignore"), "selection", "csv_selection")
 
 
-def _agreement(dataset: DataSet, whole: LinkSet, key: tuple[str, str]) -> None:
-    """Cosines between an entity's rows of two modalities, over the entities that have both."""
+def _agreement(checkpoint: Checkpoint, dataset: DataSet, whole: LinkSet) -> None:
+    """Cosines between an entity's rows of two modalities, over the entities that have both in what is read of them."""
     from fusion.links.whole import PAIRS
     from fusion.views import linking
 
     def make() -> Picture:
-        known = {name: there_of(dataset, name) for pair in PAIRS for name in pair}
+        predictor = link_cache.predictor(checkpoint, dataset)
+        known = {name: predictor.there(name) for pair in PAIRS for name in pair}
         both = np.stack([known[a] & known[b] for a, b in PAIRS], 1)
         return linking.agreement(whole.alignment, PAIRS, both)
 
-    grid.show(lambda: cache.made(make, "agreement", *key), "agreement")
-
-
-def there_of(dataset: DataSet, modality: str) -> np.ndarray:
-    """Which entities really have a modality. -> (N,) bool"""
-    if modality == "image":
-        return np.asarray([sample.image() is not None for sample in dataset.samples])
-    if modality == "text":
-        return np.asarray([bool(sample.parts.keys() & {"name", "description"}) for sample in dataset.samples])
-    return np.ones(len(dataset), dtype=bool)
+    grid.show(lambda: cache.made(make, "agreement", checkpoint.digest, dataset.digest), "agreement")
