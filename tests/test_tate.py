@@ -57,7 +57,7 @@ def test_the_tag_says_which_modalities_are_missing(missing: tuple[str, ...]) -> 
     assert torch.equal(output.extras["tagged"][:, :, -4:], output.extras["tag"][:, None].expand(-1, sum(STEPS), -1))
     terms = model.train().loss(model(batch, trace=False), batch)
     assert set(terms) == {"answer", "decoder", "tag", "decay"}
-    sum(terms.values()).backward()
+    torch.stack(list(terms.values())).sum().backward()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
     assert all(bool(torch.isfinite(grad).all()) for grad in grads)
 
@@ -141,7 +141,7 @@ def test_gradient_reaches_both_uses_of_each_shared_matrix() -> None:
             model.run(given(), trace=False).shared[number][(a, b).index(m)].square().sum().backward()
             for n, space in enumerate(model.shared):
                 assert (space.weight.grad is not None and bool(space.weight.grad.any())) is (n == number)
-            reached = [project.weight.grad is not None for project in model.project]
+            reached = [next(project.parameters()).grad is not None for project in model.project]
             assert reached == [n == m for n in range(3)]
 
 
@@ -194,8 +194,8 @@ def test_terms_are_those_of_equation_five() -> None:
 
 
 def test_the_readout_of_equal_scores_takes_each_modality_by_its_size() -> None:
-    sizes = {"steps": (100, 150, 25)}
-    model, batch = made(**sizes), given(**sizes)
+    steps = (100, 150, 25)
+    model, batch = made(steps=steps), given(steps=steps)
     torch.nn.init.zeros_(model.readout.score.weight)
     mass, lift = signal(model, batch, "readout_mass"), signal(model, batch, "readout_lift")
     assert isinstance(mass, ModalityWeights)
@@ -254,8 +254,8 @@ def test_cosines_in_shared_spaces_are_those_of_the_vectors_shown() -> None:
 def test_equal_confidences_weigh_a_third_each() -> None:
     model = made(weighted=True)
     for sure in model.sure:
-        torch.nn.init.zeros_(sure.weight)
-        torch.nn.init.zeros_(sure.bias)
+        for parameter in sure.parameters():
+            torch.nn.init.zeros_(parameter)
     weighted, plain = model.run(given(), trace=False), made().run(given(), trace=False)
     model.load_state_dict({**model.state_dict(), **made().state_dict()})
     weighted = model.run(given(), trace=False)
@@ -268,7 +268,7 @@ def test_equal_confidences_weigh_a_third_each() -> None:
 def test_weights_of_three_classes_stay_in_their_narrow_range(missing: tuple[str, ...]) -> None:
     model = made(weighted=True)
     for sure in model.sure:
-        torch.nn.init.normal_(sure.weight, std=30.0)  # as sure as can be
+        torch.nn.init.normal_(next(sure.parameters()), std=30.0)  # as sure as can be
     trace = model(given(8, missing)).trace
     weights, opinions = trace["confidence_weight"].value, trace["modality_opinion"]
     assert isinstance(opinions, Opinions)

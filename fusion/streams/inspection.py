@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from fusion import checkpoints, missing
+from fusion.data import DataSet, open_data
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE, shapley
 from fusion.explain.subsets import NONE, called, members, one_removed, subsets
 from fusion.inference import Notice
-from fusion.signals import Effects, FusionOutput, Trace
+from fusion.signals import Effects, FusionOutput
 from fusion.streams.encoding import encode_part
 from fusion.streams.inputs import GIVEN, Scale, Streams
 from fusion.streams.observed import Answer, Edit, StreamObservation
@@ -25,7 +26,6 @@ from fusion.types import Batch, FusionError, Numbers, Sample, Steps
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
-    from fusion.data import DataSet
     from fusion.models.base import FusionModel
 
 SMALL = 0.02  # of the range of the answer: smaller effects have no sign
@@ -40,6 +40,7 @@ class Reader:
         self.scale: Scale | None = scale_of(checkpoint)
         self.prior = np.asarray(checkpoint.metrics.get("prior", []), np.float64)
         self._task: Task | None = None
+        self._dataset: DataSet | None = data if isinstance(data, DataSet) else None
 
     @classmethod
     def open(cls, checkpoint: Checkpoint, data: str | DataSet | None = None) -> Reader:
@@ -47,10 +48,17 @@ class Reader:
         return cls(checkpoint, checkpoints.load(checkpoint).to(best()[0]), data)
 
     @property
+    def dataset(self) -> DataSet:
+        """The data set whose samples are asked for by id. Raises FusionError when it can't be opened."""
+        if self._dataset is None:
+            self._dataset = open_data(self._data or self.checkpoint.data)  # type: ignore[arg-type]  # no DataSet here
+        return self._dataset
+
+    @property
     def task(self) -> Task:
-        """The data set as the checkpoint reads it. Raises FusionError when they don't fit."""
+        """The data set as the checkpoint reads it, all of it encoded. Raises FusionError when they don't fit."""
         if self._task is None:
-            self._task = task_of(self.checkpoint, self._data)
+            self._task = task_of(self.checkpoint, self.dataset)
         return self._task
 
     @property
@@ -74,7 +82,7 @@ class Reader:
         Raises FusionError for a sample without any modality, a part that can't be read, or features that no one gave.
         """
         started = time.perf_counter()
-        sample = self.task.dataset.get(sample) if isinstance(sample, str) else sample
+        sample = self.dataset.get(sample) if isinstance(sample, str) else sample
         before, notices = self.batch(sample)
         encoded = time.perf_counter()
         after = before
@@ -96,9 +104,9 @@ class Reader:
         return StreamObservation(
             sample=sample, checkpoint=self.checkpoint.name, classes=self.model.classes, scale=self.span,
             truth=self.truth(sample), edits=tuple(edits), answer=answer,
-            trace=Trace(now.trace.cpu().signals, after.steps).plus(drop),
+            trace=now.trace.cpu().plus(drop),  # its own steps: a model may name more than the batch does
             before=None if was is None else self.answers(was)[0],
-            trace_before=None if was is None else Trace(was.trace.cpu().signals, before.steps),
+            trace_before=None if was is None else was.trace.cpu(),
             alone=alone, effects=effects, drop=drop, shapley=worth,
             shares={m: abs(v) / total if total > 0 else 0.0 for m, v in worth.items()},
             badge=badge(worth, self.range), split_opinion=split_opinion(alone, self.span),
@@ -119,15 +127,19 @@ class Reader:
 
     def truth(self, sample: Sample) -> str | float | None:
         """The class or score of a sample where it is known: as it says itself, else as its data set does."""
-        value = sample.target
-        if value is None and self._task is not None and self._task.dataset.index.get(sample.id) is not None:
-            found = self._task.dataset.samples[self._task.dataset.index[sample.id]]
-            value = float(self.streams.target[self._task.dataset.index[sample.id]]) if found is sample else None
+        value, row = sample.target, self.row(sample)
+        if value is None and row is not None and self.dataset.streams is not None:
+            value = float(self.dataset.streams.target[row])
         if value is None or isinstance(value, tuple) or not np.isfinite(value):
             return None
         if not self.model.classes:
             return float(value)
         return self.model.classes[int(value)] if value >= 0 else None
+
+    def row(self, sample: Sample) -> int | None:
+        """Where a sample stands in the data set, None where it is a person's own."""
+        found = None if self._dataset is None else self._dataset.index.get(sample.id)
+        return found if found is not None and self.dataset.samples[found] is sample else None
 
     def batch(self, sample: Sample) -> tuple[Batch, tuple[Notice, ...]]:
         """One sample as the model reads it, and what was noticed of its parts."""
@@ -159,17 +171,18 @@ class Reader:
 
     def _part(self, sample: Sample, modality: str) -> tuple[Tensor | None, Steps, list[Notice]]:
         """Steps of one modality on the checkpoint's scale. -> (T, D) or None, their names, what was noticed"""
-        name = self.checkpoint.encoders.get(modality, GIVEN)
+        name, row = self.checkpoint.encoders.get(modality, GIVEN), self.row(sample)
         part, notices = sample.parts.get(modality), []
-        if isinstance(part, Numbers) or name == GIVEN:
-            if isinstance(part, Numbers):
+        given = None if row is None or self.dataset.streams is None else self.dataset.streams
+        if isinstance(part, Numbers) or name == GIVEN or (given is not None and modality in given.features):
+            if given is not None and modality in given.features:  # what it was trained and measured on
+                if not given.present[row, given.names.index(modality)]:
+                    return None, Steps((), (), ()), []
+                value = torch.from_numpy(np.array(given.steps(modality, row or 0), np.float32))
+            elif isinstance(part, Numbers):
                 value = torch.from_numpy(np.array(part.values, np.float32))
             else:
-                row = self.task.dataset.index.get(sample.id)
-                if row is None or not self.streams.present[row, self.streams.names.index(modality)]:
-                    return None, Steps((), (), ()), []
-                length = int(self.streams.length[modality][row])
-                value = torch.from_numpy(np.array(self.streams.features[modality][row, :length], np.float32))
+                return None, Steps((), (), ()), []
             unit = next(m.unit for m in self.model.modalities if m.name == modality)
             labels = tuple(f"{unit} {i + 1}" for i in range(len(value)))
             names = Steps(labels, tuple(range(len(labels))), labels)
