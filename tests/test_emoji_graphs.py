@@ -137,7 +137,7 @@ def test_neighbours_partners_and_attributes_agree_with_the_tables(data: DataSet)
 
 def test_models_of_pairs_and_their_pages_leave_graphs_alone(data: DataSet) -> None:
     assert data.kind == "graph"
-    kinds = ("pairs", "graph", "triples")
+    kinds = ("pairs", "graph", "triples", "streams")
     assert {key for kind in kinds for key in bundled(kind)} == set(DATASETS)
     assert all(open_data(key).kind == kind for kind in kinds for key in bundled(kind))
     with pytest.raises(FusionError, match=r"two graphs to align.*gloss or gallery"):

@@ -60,7 +60,9 @@ def load() -> DataSet:
         "of feelings.",
         f"{int((~present[:, 1]).sum())} stamps are drawn as SVG alone and {int((~present[:, 2]).sum())} have no French "
         "speech: those modalities are really missing.",
-        "Speech is one language and few speakers; that none of it was made by a synthesiser is not proved.",
+        "Speech is one language and few speakers; that none of it was made by a synthesiser is not proved. It hardly "
+        "helps: linear models on the test part are right in 82.5 % of the captions, 57.7 % of the pictures (or without "
+        "one), 22.6 % of the speech, and 21.9 % by the most frequent category.",
         *((f"Left out: symbols, and {', '.join(few)} with fewer than {FEWEST} stamps.",) if few else ()),
     )
     held = digest(stamps_get.FORMAT, said["sha256"], *(sample.id for sample in samples))
