@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fusion.data.graphs import SPLITS
+from fusion.encoders import ENCODERS
 from fusion.types import Batch, FusionError, Modality, Steps
 
 if TYPE_CHECKING:
@@ -147,9 +148,12 @@ class Streams:
         names = tuple(f"{unit} {i + 1}" for i in range(count))
         return Steps(names, tuple(range(count)), names)
 
-    def scaled(self, scale: Scale | None = None) -> Streams:
-        """The same samples on a scale: the one given, or that of the samples to train on."""
-        return replace(self, scale=scale or measured(self, self.rows("train")))
+    def scaled(self, widest: int = 0) -> Streams:
+        """The same samples on the scale of those to train on.
+
+        widest: features above this width, those of texts too, are brought down to it; 0: as WIDEST and NARROWED say.
+        """
+        return replace(self, scale=measured(self, self.rows("train"), widest))
 
     def of(self, modalities: Sequence[str]) -> Streams:
         """The same samples with some modalities alone, in the order given; those that have none of them lose
@@ -163,8 +167,8 @@ class Streams:
         )  # fmt: skip
 
 
-def measured(streams: Streams, rows: Tensor) -> Scale:
-    """The scale of some samples, in one pass over their features, two where a basis is needed."""
+def measured(streams: Streams, rows: Tensor, widest: int = 0) -> Scale:
+    """The scale of some samples, in one pass over their features, two where a basis is needed. widest: see `scaled`"""
     mean, spread, basis = {}, {}, {}
     for modality in streams.modalities:
         m, width = modality.name, streams.features[modality.name].shape[2]
@@ -173,16 +177,17 @@ def measured(streams: Streams, rows: Tensor) -> Scale:
             count, total, squares = count + len(real), total + real.sum(0), squares + real.square().sum(0)
         mean[m] = (total / max(count, 1)).float()
         spread[m] = (squares / max(count, 1) - (total / max(count, 1)).square()).clamp(min=0).sqrt().float()
-        if modality.kind != "text" and width > WIDEST:
+        kept_width = widest if widest else NARROWED
+        if width > (widest or WIDEST) and (widest or modality.kind != "text"):
             one = Scale(mean, spread)
             covariance = torch.zeros(width, width, dtype=torch.float64)
             for real in _real_steps(streams, m, rows):
                 standard = one.standard(m, real)
                 covariance += standard.T @ standard
             values, vectors = torch.linalg.eigh(covariance / max(count, 1))
-            kept = vectors[:, -NARROWED:].flip(1)
+            kept = vectors[:, -kept_width:].flip(1)
             kept = kept * kept.gather(0, kept.abs().argmax(0, keepdim=True)).sign()  # one of the two signs, always it
-            basis[m] = (kept / values[-NARROWED:].clamp(min=0).mean().sqrt().clamp(min=STEADY)).float().contiguous()
+            basis[m] = (kept / values[-kept_width:].clamp(min=0).mean().sqrt().clamp(min=STEADY)).float().contiguous()
     return Scale(mean, spread, basis)
 
 
@@ -211,7 +216,7 @@ def read(dataset: DataSet, progress: Progress | None = None) -> Streams:
     made = Streams(
         found.title, tuple(s.id for s in dataset.samples), found.modalities, dict(found.features), dict(found.length),
         np.array(found.present), _targets(found), np.array(found.split), found.classes,
-        encoders=dict.fromkeys(found.features, GIVEN),
+        encoders={m: found.note.get(m, "") if found.note.get(m, "") in ENCODERS else GIVEN for m in found.features},
     )  # fmt: skip
     if found.encoded:
         from fusion.streams.encoding import encoded

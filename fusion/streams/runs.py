@@ -102,7 +102,8 @@ def opened(data: str, settings: dict[str, str], say: Say = lambda _: None) -> Ta
         raise FusionError(
             f'modalities="{",".join(asked)}": "{dataset.name}" has {", ".join(streams.names)}; name each once.'
         )
-    return Task(dataset, (streams.of(asked) if asked else streams).scaled())
+    widest = parsed("widest", settings.get("widest", "0"), int)
+    return Task(dataset, (streams.of(asked) if asked else streams).scaled(widest))
 
 
 def _configured(

@@ -45,6 +45,7 @@ class StreamRecipe(Recipe):
     minutes: float = 20.0
     hide: str = missing.MODALITIES  # steps | modalities | a modality: what is hidden at random while training
     hide_rate: float = 0.3  # 0: nothing
+    widest: int = 0  # D above which features are brought down to it, texts too; 0: wide ones of others to 64
     teacher_epochs: int = 15  # at most, of a stage before the last
 
 
