@@ -23,7 +23,7 @@ from fusion.links.whole import LinkSet, whole
 from fusion.models import imf, mclea
 from fusion.types import Image
 from fusion.views.speech import num, percent
-from pages.parts import beyond, cache, link_fusion, link_map, link_match, link_question, link_tabs
+from pages.parts import beyond, cache, link_fusion, link_map, link_match, link_question, link_tabs, place
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("inspect", "fusion", "map", "match")
@@ -353,7 +353,7 @@ def test_the_map_lies_by_branch_and_kinds_of_neighbours_are_counted(app: Open, f
     assert set(rows.modalities) <= {*few.triples.kind, told("map.kind.other")}
     vectors = np.repeat(np.eye(4, dtype=np.float32), 20, 0)
     kinds = np.repeat(np.asarray(list("abcd"), dtype=object), 20)
-    near, chance = link_map.same_kind(vectors, kinds)
+    near, chance = place.same_kind(vectors, kinds)
     assert near == 1
     assert chance == pytest.approx(19 / 79)
     at = app("map", space="text", colour="degree")

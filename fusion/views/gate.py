@@ -11,7 +11,7 @@ import pandas as pd
 from fusion.signals import Norms
 from fusion.views import base
 from fusion.views.base import Picture
-from fusion.views.palette import COLOURS, INK, SEQUENTIAL, SHAPES, scale
+from fusion.views.palette import COLOURS, INK, SEQUENTIAL, SHAPES, scale, thin
 from fusion.views.rows import Rows, rows_of
 from fusion.views.sheet import LINES, Sheet, bar, heat
 from fusion.views.speech import caveat, join, limit_note, num, percent, plain, say
@@ -81,7 +81,7 @@ def _strip(
         "scatter", x=mean, y=labels, mode="markers", showlegend=False, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         marker={"symbol": SHAPES.get(signal.modality, "circle"), "size": 11, "color": colour},
         error_x={"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "thickness": 5,
-                 "width": 0, "color": _thin(colour)},
+                 "width": 0, "color": thin(colour, 0.45)},
     )  # fmt: skip
     sheet.rule(signal.neutral)
     sheet.note(
@@ -107,11 +107,6 @@ def _strip(
         sheet.shapes[-1]["xref"] = "paper"
     sheet.clicks()
     return sheet
-
-
-def _thin(colour: str) -> str:
-    """The same colour, half as strong, for a spread under its mean."""
-    return f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.45)"
 
 
 def blocks(signal: Gate, sample: Sample, trace: Trace, *, word: int | None = None, own: bool = False) -> Picture:

@@ -39,3 +39,8 @@ PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the 
 def scale(colours: Sequence[str]) -> list[list[float | str]]:
     """Colours as Plotly wants them: pairs of a place in 0..1 and a colour."""
     return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
+
+
+def thin(colour: str, share: float) -> str:
+    """A colour through which one sees, for a spread: ("#0072B2", 0.2) -> "rgba(0,114,178,0.20)"."""
+    return f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},{share:.2f})"

@@ -16,7 +16,7 @@ from pages.parts.link_lines import read_of
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable
 
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 COLOURS = ("kind", "degree")
 LEAST = 4  # entities below which there is no map
-KINDS = 9  # with a colour of their own; the rest are "other"
-NEAREST, ASKED = 10, 1000  # neighbours whose kind is compared, and of how many entities
 PAGE = 50
 
 
@@ -77,21 +75,12 @@ def rows_of(dataset: DataSet, whole: LinkSet, space: str) -> Rows:
     total = len(there)
     if total > place.CAP:
         there = np.sort(np.random.default_rng(0).choice(there, place.CAP, replace=False))
-    kinds = kinds_of(questions.triples_of(dataset).kind, len(dataset))
+    kinds = place.kinds_of(questions.triples_of(dataset).kind, len(dataset))
     order = {kind: at for at, (kind, _) in enumerate(Counter(kinds[there].tolist()).most_common())}
     order |= {t("map.kind.other"): len(order)}
     there = there[np.argsort([order[kind] for kind in kinds[there]], kind="stable")]  # large kinds below small ones
     ids = tuple(dataset.samples[row].id for row in there)
     return Rows(vectors[there], kinds[there], there, ids, np.zeros((0, 2), int), total)
-
-
-def kinds_of(kinds: Sequence[str], count: int) -> np.ndarray:
-    """The kind of each entity, the rare ones together. -> (N,) names"""
-    if not kinds:
-        return np.asarray([t("map.kind.all")] * count, dtype=object)
-    common = [kind for kind, _ in Counter(kinds).most_common(KINDS)]
-    other = t("map.kind.other")
-    return np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
 
 
 def _map(dataset: DataSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
@@ -129,22 +118,9 @@ def _figures(rows: Rows, projection: Projection) -> dict[str, str]:
 
     found: dict[str, str] = {}
     if len(set(rows.modalities.tolist())) > 1:
-        near, chance = same_kind(rows.vectors, rows.modalities)
+        near, chance = place.same_kind(rows.vectors, rows.modalities)
         found["kinds"] = f"{percent(near)} ({percent(chance)})"
     return found | mapping.trusted(rows, projection)
-
-
-def same_kind(vectors: np.ndarray, kinds: np.ndarray) -> tuple[float, float]:
-    """Share of an entity's nearest neighbours by cosine that are of its kind, and what chance would give."""
-    asked = np.random.default_rng(0).choice(len(vectors), min(ASKED, len(vectors)), replace=False)
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    cosine = unit[asked] @ unit.T
-    cosine[np.arange(len(asked)), asked] = -np.inf
-    count = min(NEAREST, len(vectors) - 1)
-    near = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-    same = kinds[near] == kinds[asked][:, None]
-    _, times = np.unique(kinds.astype(str), return_counts=True)
-    return float(same.mean()), float((times * (times - 1)).sum() / (len(kinds) * max(len(kinds) - 1, 1)))
 
 
 def _chosen(dataset: DataSet) -> None:

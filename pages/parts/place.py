@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from fusion.words import t
 from pages.parts import cache, grid, work
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.inference import Observation
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from fusion.views.embedding import Placed
 
 CAP = 20_000  # points drawn; half of them texts, half images
+KINDS = 9  # with a colour of their own; the rest are "other"
+NEAREST, ASKED = 10, 1000  # neighbours whose kind is compared, and of how many points
 
 
 @dataclass(frozen=True)
@@ -115,3 +120,30 @@ def small(found: Checkpoint, dataset: DataSet, seen: Observation, digest: str) -
         )
 
     grid.show(lambda: cache.made(make, "small", key, digest), "small_map")
+
+
+def kinds_of(kinds: Sequence[str], count: int) -> np.ndarray:
+    """The kind of each point, the rare ones together. -> (N,) names"""
+    if not kinds:
+        return np.asarray([t("map.kind.all")] * count, dtype=object)
+    common = [kind for kind, _ in Counter(kinds).most_common(KINDS)]
+    other = t("map.kind.other")
+    return np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
+
+
+def same_kind(vectors: np.ndarray, kinds: np.ndarray) -> tuple[float, float]:
+    """Share of a point's nearest neighbours by cosine that are of its kind, and what chance would give."""
+    asked, near = nearest(vectors)
+    same = kinds[near] == kinds[asked][:, None]
+    _, times = np.unique(kinds.astype(str), return_counts=True)
+    return float(same.mean()), float((times * (times - 1)).sum() / (len(kinds) * max(len(kinds) - 1, 1)))
+
+
+def nearest(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest neighbours by cosine of some points, a seeded sample of many. (P, D) -> rows (A,), of each (A, K)"""
+    asked = np.random.default_rng(0).choice(len(vectors), min(ASKED, len(vectors)), replace=False)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    cosine = unit[asked] @ unit.T
+    cosine[np.arange(len(asked)), asked] = -np.inf
+    count = min(NEAREST, len(vectors) - 1)
+    return asked, np.argpartition(-cosine, count - 1, axis=1)[:, :count]
