@@ -33,7 +33,7 @@ class DataSet:
     name: str
     samples: tuple[Sample, ...]
     problems: tuple[str, ...] = ()  # one sentence a row that was left out or changed
-    word: str = "yours"  # where its truth comes from: silver | illustrative | yours
+    word: str = "yours"  # its truth: silver | illustrative | synthetic voice | share-alike | yours
     root: Path | None = None  # folder that its pictures lie in
     digest: str = ""  # sha256 of what it holds
     notes: tuple[str, ...] = ()  # what a reader of its figures must know of the whole set
