@@ -64,9 +64,12 @@ class Checkpoint:
 
 
 def roots() -> list[Path]:
-    """Where checkpoints are looked for: the bundled ones, the user's, then FUSION_CHECKPOINTS (":"-separated)."""
+    """Where checkpoints are looked for: the bundled ones, the user's, then FUSION_CHECKPOINTS (":"-separated).
+
+    Weights that were trained on share-alike data lie apart, under its licence; a copy without them works.
+    """
     named = [Path(root) for root in os.environ.get("FUSION_CHECKPOINTS", "").split(":") if root]
-    return [ASSETS / "checkpoints", home() / "checkpoints", *named]
+    return [ASSETS / "checkpoints", ASSETS / "share-alike" / "checkpoints", home() / "checkpoints", *named]
 
 
 def listed() -> list[Checkpoint]:
