@@ -45,7 +45,7 @@ SYSTEMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "hscl": ("hscl", {"projection": 32}), "tfr_net": ("tfr_net", {}), "tate": ("tate", {"width": 32}),
 }  # fmt: skip
 # Who can't solve xor, and the least error by mathematics, of that of knowing nothing: what they add up, or its sign.
-ONE_BY_ONE = {"late": 1.0, "self_attention": 1.0, "softmax": 0.5}
+ONE_BY_ONE = {"late": 1.0, "self_attention": 1.0, "softmax": 0.25}
 NEED_TWO = ("xor", "xor-steps", "additive", "additive-steps")
 SETS = ("xor", "xor-steps", "additive", "one")
 HIDDEN_SETS = ("additive", "redundant")

@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, str] = {
     "gallery": "Photographs unlike the training pictures",
     "alignment": "Entity alignment",
     "links": "Link prediction",
+    "planted": "Fusion on planted sequences",
     "supcr": "Contrast ordered by score",
     "faithfulness": "Does the gate tell what the picture did?",
 }

@@ -147,10 +147,10 @@ def _some(real: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray
 
 
 PLANS: Mapping[str, Plan] = {
-    "additive": Plan("additive", ("text", "audio", "vision"), 0.5),
+    "additive": Plan("additive", ("text", "audio", "vision")),
     "xor": Plan("xor"),
-    "one": Plan("one", ("audio",), 0.5),
-    "redundant": Plan("redundant", ("text", "audio", "vision"), 0.5),
+    "one": Plan("one", ("audio",)),
+    "redundant": Plan("redundant", ("text", "audio", "vision"), 0.7),
     "additive-steps": Plan("additive", ("text", "audio", "vision"), 2.0, few=2),
     "xor-steps": Plan("xor", strength=2.0, few=2),
 }
