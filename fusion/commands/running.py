@@ -135,9 +135,9 @@ def train(options: argparse.Namespace) -> int:
     from fusion.settings import pairs
     from fusion.types import Task
 
-    if options.model in MODELS and MODELS[options.model].task is Task.ALIGNMENT:
+    if options.model in MODELS and Task.ALIGNMENT in MODELS[options.model].card.tasks:
         return train_entities(options)
-    if options.model in MODELS and MODELS[options.model].task is Task.LINKS:
+    if options.model in MODELS and Task.LINKS in MODELS[options.model].card.tasks:
         return train_links(options)
     if options.model in MODELS and MODELS[options.model].card.tasks[0] in (Task.REGRESSION, Task.CLASSES):
         return train_streams(options)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fusion.inference import Observation, Pipeline
     from fusion.models.base import FusionModel
     from fusion.observations import Observed
-    from fusion.types import Image, Sample
+    from fusion.types import Audio, Image, Sample
 
 T = TypeVar("T")
 SHOWN = 768  # pixels: the longer side of a picture in a page
@@ -240,13 +240,13 @@ def thumbnail(image: Image | None, side: int = THUMB) -> str | None:
         return None
 
 
-def content(image: Image) -> str:
-    """What a picture is known by: its bytes, or path, size and time of a file."""
+def content(image: Image | Audio) -> str:
+    """What a picture or a recording is known by: its bytes, or path, size and time of a file."""
     from fusion.files import digest
 
     if image.data is not None:
         return digest(image.data)
-    assert image.path is not None, "an Image has bytes or a path"
+    assert image.path is not None, "it has bytes or a path"
     if not image.path.is_file():
         return f"{image.path} absent"
     state = image.path.stat()

@@ -132,7 +132,7 @@ def _step(by: int) -> None:
     chosen = state.selection().step(by)
     state.look_at(chosen)
     if st.session_state.get("page") == "inspect":
-        state.put(data=chosen.data, id=chosen.primary, rel=None, against=None, story=None, text=None)
+        state.put(**{**using.OTHER, "data": chosen.data, "id": chosen.primary, "sel": state.get("sel")})
 
 
 def _chips(page: str) -> None:

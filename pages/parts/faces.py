@@ -17,6 +17,7 @@ from pages.parts import (
     mapping,
     matching,
     pairing,
+    streams,
     using,
     work,
 )
@@ -47,6 +48,7 @@ FACES: dict[Kind, dict[str, Callable[[], None]]] = {
     "triples": {
         "inspect": links.show, "fusion": link_fusion.show, "map": link_map.show, "match": link_match.show,
     },
+    "streams": {"inspect": streams.show},
 }  # fmt: skip
 
 

@@ -83,30 +83,33 @@ def show(dataset: DataSet, aligned: AlignedSet | None) -> None:
         uploader()
 
 
-def results(dataset: DataSet, under: Callable[[Sample], str], take: Callable[[str], None]) -> None:
-    """Entities whose name or id holds what was typed, those that begin with it first; a click takes one by its id.
+def results(
+    dataset: DataSet, under: Callable[[Sample], str], take: Callable[[str], None],
+    name: Callable[[Sample], str] = name_of,
+) -> None:  # fmt: skip
+    """Samples whose name or id holds what was typed, those that begin with it first; a click takes one by its id.
 
-    under: what stands beside a name.
+    under: what stands beside a name; name: what a reader calls a sample.
     """
     typed = (st.session_state.get("entity_search") or "").strip()
     if not typed:
         return
-    rows = search(dataset, typed)
+    rows = search(dataset, typed, name)
     if not rows:
         st.info(t("entity.search.none", words=plain(typed, 60)))
         return
     with st.container(gap=None, key="found"):
         for row in rows[:FOUND]:
             sample = dataset.samples[row]
-            label = " · ".join(one for one in (plain(name_of(sample), 36), under(sample)) if one)
+            label = " · ".join(one for one in (plain(name(sample), 36), under(sample)) if one)
             st.button(label, key=f"found_{row}", type="tertiary", on_click=take, args=(sample.id,))
         if len(rows) > FOUND:
             st.caption(t("views.showing", shown=FOUND, count=f"{len(rows):,}"))
 
 
-def search(dataset: DataSet, typed: str) -> list[int]:
+def search(dataset: DataSet, typed: str, name: Callable[[Sample], str] = name_of) -> list[int]:
     """Rows whose name or id holds some letters, whatever their case: the same, those that begin so, the others."""
-    names = cache.made(lambda: [f"{name_of(s)}\n{s.id}".casefold() for s in dataset.samples], "names", dataset.digest)
+    names = cache.made(lambda: [f"{name(s)}\n{s.id}".casefold() for s in dataset.samples], "names", dataset.digest)
     wanted = typed.casefold()
     found = [row for row, name in enumerate(names) if wanted in name]
 

@@ -31,6 +31,9 @@ OTHERS: dict[Kind, dict[str, tuple[str, str]]] = {
         "map": ("map.lead.triples", "map.help.triples"),
         "match": ("match.lead.triples", "match.help.triples"),
     },
+    "streams": {
+        "inspect": ("inspect.lead.streams", "inspect.help.streams"),
+    },
 }
 
 

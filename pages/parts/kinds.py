@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data.dataset import DataKind as Kind
 
-KINDS: tuple[Kind, ...] = ("pairs", "graph", "triples")  # in the order in which they are offered
-READS: dict[Task, Kind] = {Task.TAGGING: "pairs", Task.ALIGNMENT: "graph", Task.LINKS: "triples"}
+KINDS: tuple[Kind, ...] = ("pairs", "graph", "triples", "streams")  # in the order in which they are offered
+READS: dict[Task, Kind] = {
+    Task.TAGGING: "pairs", Task.ALIGNMENT: "graph", Task.LINKS: "triples", Task.REGRESSION: "streams",
+    Task.CLASSES: "streams",
+}  # fmt: skip
 
 
 def reads(checkpoint: Checkpoint) -> Kind:
     """The kind of data set that a checkpoint reads. Raises FusionError for a task that no page shows."""
     from fusion.models import MODELS  # brings torch, which a heading doesn't wait for
 
-    task = MODELS[checkpoint.model].task
+    task = MODELS[checkpoint.model].card.tasks[0]
     if task not in READS:
         raise FusionError(f'"{checkpoint.name}" has the task {task.value}, which no page shows; choose another one.')
     return READS[task]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -124,27 +124,27 @@ def _dropped(name: str, picture: Image) -> None:
     state.lay(Desk(None, "own", picture, name, state.desk().text))
 
 
-def drop_box(key: str, take: Callable[[str, Image], None]) -> None:
-    """A box that hands on a picture's name and the picture, and is empty again.
+def drop_box(key: str, take: Callable[[str, Any], None], *, sound: bool = False) -> None:
+    """A box that hands on the name of a picture (or recording) and the Image (or Audio), and is empty again.
 
     A box that kept its file would run the page twice for the next one: once for the old file's leaving.
     """
     count = st.session_state.setdefault(f"{key}_count", 0)
 
     def came() -> None:
-        from fusion.types import Image
+        from fusion.types import Audio, Image
 
         file = st.session_state.get(f"{key}_{count}")
         if file is not None:
             st.session_state[f"{key}_count"] = count + 1
-            take(file.name, Image(data=file.getvalue()))
+            take(file.name, (Audio if sound else Image)(data=file.getvalue()))
 
     with st.container(key=key, gap="xsmall"):
         st.file_uploader(
-            t("inspect.drop.label"), type=None, key=f"{key}_{count}", label_visibility="collapsed",
-            on_change=came, max_upload_size=25,
+            t("streams.drop.label" if sound else "inspect.drop.label"), type=None, key=f"{key}_{count}",
+            label_visibility="collapsed", on_change=came, max_upload_size=25,
         )  # fmt: skip
-        st.caption(t("inspect.drop.limits"))
+        st.caption(t("streams.drop.limits" if sound else "inspect.drop.limits"))
 
 
 def _gallery() -> None:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 # Names in the address, in ASCII whatever the language. `layer` is the name of an attention signal.
 CARRIED = ("ckpt", "data", "lang")
 OWN = {
-    "inspect": ("id", "rel", "against", "story", "text", "tab", "layer", "head", "token"),
+    "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token"),
     "fusion": ("modality", "tab"),
     "map": ("sel", "method", "space", "colour", "tab"),
     "match": ("sel", "split", "part", "sort", "threshold", "tab"),
     "checkpoints": ("tab",),
 }
-WHOLE = ("ckpt", "data", "id", "rel", "against", "story", "text", "sel")  # what makes two views the same work
+ONE = ("id", "story", "text", "edit")  # what a link to one sample says, or says that there is none of
+WHOLE = ("ckpt", "data", "id", "rel", "against", "story", "text", "edit", "sel")  # what makes two views the same work
 LONGEST_TEXT = 400  # characters of an edited text that the address carries; proxies cut long addresses
 
 
@@ -69,7 +70,7 @@ def read_address(page: str) -> None:
     said = {name: str(st.query_params[name])[:1000] for name in names if name in st.query_params}
     if page == "inspect" and ("id" in said or "story" in said):  # a link names one sample, not that and the last one
         other = (said.get("id"), said.get("story")) != (view.get("id"), view.get("story"))
-        for name in ("id", "rel", "against", "story", "text", "token") if other else ("id", "story", "text"):
+        for name in (*ONE, "rel", "against", "token") if other else ONE:
             view.pop(name, None)
     view.update(said)
     st.session_state["page"] = page

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pages.parts.kinds import Kind
 
 # Of another kind of data set.
-OTHER = {"data": None, "id": None, "rel": None, "against": None, "story": None, "text": None, "sel": None}
+OTHER = {
+    "data": None, "id": None, "rel": None, "against": None, "story": None, "text": None, "sel": None, "edit": None,
+}  # fmt: skip
 
 
 def kind_of(spec: str) -> Kind:
@@ -57,7 +59,7 @@ def data_spec() -> str:
 
 
 def kind() -> Kind:
-    """What the pages show: pairs, entities to align, or triples, by what the checkpoint in use reads."""
+    """What the pages show: pairs, entities to align, triples or streams, by what the checkpoint in use reads."""
     found = quiet()
     return kind_of(data_spec()) if found is None else reads_of(found)
 
@@ -79,9 +81,10 @@ def usual() -> Checkpoint | None:
 
 
 def fits(found: Checkpoint, spec: str) -> bool:
-    """Whether a checkpoint reads a data set; one of triples knows the entities of its own alone."""
+    """Whether a checkpoint is known to read a data set: one of triples knows the entities of its own alone, one of
+    streams the features of its own; another set with the same features is opened by a link that names both."""
     wanted = reads_of(found)
-    return wanted == kind_of(spec) and (wanted != "triples" or found.data == spec)
+    return wanted == kind_of(spec) and (wanted not in ("triples", "streams") or found.data == spec)
 
 
 def offered() -> list[str]:
@@ -104,8 +107,9 @@ def quiet() -> Checkpoint | None:
 
 
 def trusted(spec: str) -> bool:
-    """Whether a link may open a data set: a bundled one, or a path that a person or the server's settings allowed."""
+    """Whether a link may open a data set: one that has a key, a planted one, which is computed, or a path that a person
+    or the server's settings allowed."""
     from fusion import kept
-    from fusion.data import DATASETS
+    from fusion.data import DATASETS, FETCHED
 
-    return spec in DATASETS or kept.allowed(spec)
+    return spec in DATASETS or spec in FETCHED or spec.startswith("planted:") or kept.allowed(spec)
