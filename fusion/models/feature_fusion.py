@@ -187,7 +187,7 @@ def _attention(names: tuple[str, ...], seen: list[Tensor], told: Mapping[str, Te
         at = [int(place) for place in places]
         who = [names[place] for place in at]
         if kind == "self":
-            add(f"attention_{who[0]}_{who[0]}", value, who[0], who[0], (seen[at[0]],) * 2, "caveat.own_steps")
+            add(f"attention_{who[0]}_{who[0]}", value, who[0], who[0], (seen[at[0]], seen[at[0]]), "caveat.own_steps")
         if kind == "cross":
             masks = seen[at[0]], seen[at[1]]
             add(f"attention_{who[0]}_{who[1]}", value, who[0], who[1], masks, "caveat.cross_steps")
