@@ -200,8 +200,8 @@ class Effects(Signal):
 
 
 KINDS: tuple[type[Signal], ...] = (
-    Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Norms,
-    Transitions, Effects,
+    Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Opinions,
+    Reconstruction, Norms, Transitions, Effects,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Signal)

@@ -12,10 +12,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fusion.blocks.prenorm import Attend, later, sinusoids
 from fusion.blocks.recurrent import bidirectional
-from fusion.blocks.tiled import attend, draw, keep
+from fusion.blocks.tiled import attend, draws, keep
 from fusion.models.official import tfr_net as names
 from fusion.models.tfr_net import Config, TFRNet, cmd
-from fusion.types import Batch, FusionError
+from fusion.models.tfr_net_signals import spread
+from fusion.signals import Reconstruction, Trace
+from fusion.types import Batch, FusionError, Sample
+from fusion.views import draw
+from fusion.views.speech import num
 from tests import stream_toys
 from tests.toys import TOYS, build
 
@@ -76,7 +80,7 @@ def test_attention_in_tiles_is_attention(queries, keys, tile, monkeypatch):
 
 def test_dropout_in_tiles_has_the_right_rate_and_gradient(monkeypatch):
     torch.manual_seed(3)
-    assert abs(float(keep(draw(torch.Size((1000, 1001))), 0.2, torch.float32).mean()) - 0.8) < 2e-3
+    assert abs(float(keep(draws(torch.Size((1000, 1001))), 0.2, torch.float32).mean()) - 0.8) < 2e-3
     monkeypatch.setattr("fusion.blocks.tiled.TILE", 30)
     q, k, v = (torch.randn(1, 2, n, 3, dtype=torch.float64, requires_grad=True) for n in (6, 5, 5))
 
@@ -282,6 +286,32 @@ def test_the_size_of_the_paper_on_mosi_is_that_of_the_official_program():
     with torch.device("meta"):
         model = TFRNet(Config())
     assert sum(parameter.numel() for parameter in model.parameters()) == 14_850_620
+
+
+def test_the_pictures_say_how_far_off_the_guesses_are_and_what_the_mean_would_miss_by():
+    truth = torch.zeros(1, 5, 3)
+    truth[0, :, 1] = torch.tensor([0.0, 2.0, 4.0, 2.0, 9.0])  # the only feature that varies; the last step is padding
+    guess = truth.clone()
+    guess[0, 2, 1] = 1.0  # three off
+    mask, hidden = torch.arange(5)[None] < 4, torch.arange(5)[None] == 2
+    signal = Reconstruction(
+        name="reconstruction_audio", unit="none", value=guess, truth=truth, steps="audio", mask=mask, hidden=hidden,
+        scale=spread(truth, mask), caveat="caveat.reconstruction",
+    )  # fmt: skip
+    torch.testing.assert_close(signal.scale, torch.tensor([[1.0, 2**0.5, 1.0]]))
+    lines, errors = draw(signal, Sample("one", {}), Trace((signal,)))
+    missed = 3 / 2**0.5 - 0.5, (8 / 3) / 2**0.5 - 0.5  # smooth L1 in spreads, a third of it as one of three features
+    assert f"miss by {num(missed[0] / 3)} on average" in lines.finding
+    assert f"would miss by {num(missed[1] / 3)}" in lines.finding
+    assert len(lines.table) == len(errors.table) == 4
+    assert "feature 2" in list(lines.table)[2]
+    assert errors.table.iloc[2, 2] == pytest.approx(missed[0] / 3, rel=1e-5)
+    shaded = [shape for shape in lines.figure.layout.shapes if shape.type == "rect"]
+    assert [(shape.x0, shape.x1) for shape in shaded] == [(2.5, 3.5)]
+    absent = draw(replace(signal, mask=mask & False, hidden=hidden & False), Sample("one", {}), Trace((signal,)))
+    assert "nothing to guess" in absent[0].finding
+    seen = draw(replace(signal, hidden=hidden & False), Sample("one", {}), Trace((signal,)))
+    assert "No step" in seen[0].finding
 
 
 def test_the_toy_is_as_small_as_the_laws_need():

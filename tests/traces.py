@@ -20,7 +20,9 @@ from fusion.signals import (
     ModalityScores,
     ModalityWeights,
     Norms,
+    Opinions,
     Parts,
+    Reconstruction,
     Trace,
     Transitions,
 )
@@ -123,6 +125,16 @@ def made(
         ),
         Embedding(
             name="aligned_image", unit="cosine", value=torch.randn(1, 9), modality="image", caveat="caveat.aligned"
+        ),
+        Opinions(
+            name="branch_answers", unit="none", value=torch.tensor([[1.4, -0.6, 0.0]]),
+            voices=("text", "image", "audio"), present=torch.tensor([[True, True, False]]),
+            together=torch.tensor([0.4]), caveat="caveat.branch_answers",
+        ),
+        Reconstruction(
+            name="reconstruction_text", unit="none", value=torch.randn(1, T, 6), truth=torch.randn(1, T, 6),
+            hidden=mask & (torch.arange(T)[None] % 3 == 1), scale=torch.rand(1, 6) + 0.5,
+            caveat="caveat.reconstruction", **on_text,
         ),
         Transitions(
             name="crf_transitions", unit="logit", per_sample=False, value=torch.randn(C, C), start=torch.randn(C),

@@ -65,7 +65,6 @@ class _Loop(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weight, out, gates, new, inner = ctx.saved_tensors
         r, z = gates.chunk(2, -1)

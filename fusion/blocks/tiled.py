@@ -53,7 +53,7 @@ def _tiles(q: Tensor, keys: int, unseen: Tensor | None) -> list[_Tile]:
     return tiles
 
 
-def draw(shape: torch.Size) -> Tensor:
+def draws(shape: torch.Size) -> Tensor:
     """Evenly distributed numbers of 16 bits. -> int16"""
     count = math.prod(shape)
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
@@ -82,7 +82,7 @@ class _Attend(torch.autograd.Function):
                 if tile.mask is not None:
                     scores[..., tile.start :] += tile.mask
                 weights = scores.softmax(-1)
-                bits = draw(weights.shape) if rate else None
+                bits = draws(weights.shape) if rate else None
                 used = weights if bits is None else keep(bits, rate, q.dtype).mul_(weights)
                 out[b, :, :, tile.rows] = values[b, :, :, : tile.end] @ used.transpose(1, 2)
                 if wanted:
@@ -95,7 +95,6 @@ class _Attend(torch.autograd.Function):
         return out.transpose(2, 3)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         q, across, values, out, *saved = ctx.saved_tensors
         rate, queries = ctx.rate, q.transpose(2, 3)
