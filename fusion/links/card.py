@@ -28,7 +28,9 @@ def write(dataset: DataSet, model: IMF, recipe: LinkRecipe, found: Mapping[str, 
         f"*{dataset.name}* ({dataset.word}), encoders frozen, seed {recipe.seed}, epoch {found['epoch']} of "
         f"{recipe.epochs} at most, learning rate {recipe.rate:g}, {recipe.batch} queries a step; the epoch was chosen "
         f"by the filtered MRR of the valid triples, known answers of train and valid taken out. {found['seconds']:,} "
-        "seconds of one processor at most, the graph encoder included.", "",
+        "seconds of one processor at most"
+        + (", the graph encoder included." if recipe.structure_epochs else "; the structure branch started at random, "
+           "without the graph encoder, which was no better on the valid triples."), "",
         f"Width D = {config.width} (the paper: 256), inputs \"{config.inputs}\", dropouts {config.fusion_dropout:g}, "
         f"{config.dropout:g}, {config.map_dropout:g}, {config.output_dropout:g}, weight of the contrastive term "
         f"{config.contrastive_weight if config.contrastive else 0:g} (the paper's form is unverified; beside a mean "
