@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +31,8 @@ def _import(options: argparse.Namespace) -> int:
 
     path = Path(options.file).expanduser()
     folder = Path(options.out).expanduser() if options.out else home() / "data" / path.stem
-    if (
-        folder.exists()
-        and any(folder.iterdir() if folder.is_dir() else [folder])
-        and not (folder / "meta.json").exists()
-    ):
-        raise FusionError(
-            f'"{folder}" holds something else; name a folder that is new, or an earlier copy, with --out.'
-        )
+    if folder.exists() and not _ours(folder):
+        raise FusionError(f'"{folder}" holds something else; name a new folder, or an earlier copy, with --out.')
     with progress("row", options.json) as moved:
         said = import_file(path, folder, _scale(options.scale), classes=options.classes, progress=moved)
     if options.json:
@@ -50,6 +45,18 @@ def _import(options: argparse.Namespace) -> int:
     for sentence in (*said["notes"], *said["problems"]):
         say(f"  {sentence}")
     return 0
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a folder is empty or an earlier copy, which a new one may replace."""
+    from fusion.data.mmsa import FORMAT
+
+    if not folder.is_dir():
+        return False
+    try:
+        return json.loads((folder / "meta.json").read_text("utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return not any(folder.iterdir())
 
 
 def _scale(text: str | None) -> tuple[float, float] | None:
