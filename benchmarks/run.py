@@ -40,6 +40,7 @@ BENCHMARKS: dict[str, str] = {
     "links": "Link prediction",
     "planted": "Fusion on planted sequences",
     "supcr": "Contrast ordered by score",
+    "tfr": "A training step of TFR-Net",
     "faithfulness": "Does the gate tell what the picture did?",
 }
 

@@ -68,7 +68,7 @@ MOSI = {  # of the paper's three modalities: kernel, K, attention dropout, weigh
     "text": (1, 36, 0.2, 5.0), "audio": (5, 20, 0.1, 2.0), "vision": (3, 48, 0.0, 20.0),
 }  # fmt: skip
 OTHER = (3, 32, 0.1, 1.0)  # of any other modality
-KINDS = {"text": "token", "audio": "frame"}  # name of a modality -> what a step of it is
+KINDS = {"text": ("text", "token"), "image": ("image", "region"), "vision": ("image", "frame")}  # else by its name
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,9 @@ class TFRNet(FusionModel):
         self.task = Task.CLASSES if config.classes else Task.REGRESSION
         names, width, drop = config.modalities, config.width, config.dropout
         sizes = list(zip(names, config.widths, config.steps, strict=True))
-        self.modalities = tuple(Modality(m, m, d, t, KINDS.get(m, "frame")) for m, d, t in sizes)
+        self.modalities = tuple(
+            Modality(m, KINDS.get(m, (m, ""))[0], d, t, KINDS.get(m, ("", "frame"))[1]) for m, d, t in sizes
+        )
         kernels, rates = config.of("kernels"), config.of("attention_dropout")
         self.project = nn.ModuleDict({
             m: nn.Conv1d(d, width, int(kernels[m]), padding=int(kernels[m]) // 2, bias=False)
