@@ -86,6 +86,12 @@ def say(name: str) -> str:
     return name
 
 
+def answered(name: str) -> str:
+    """What a reader calls an answer: the part of a scale ("mildly_positive") or a class, itself without a word."""
+    key = f"scale.{name}"
+    return t(key) if key in words.catalogue(words.current()) else say(name)
+
+
 def tell(key: str, values: Mapping[str, object]) -> str:
     """The sentence of a notice; a tuple of technical names among its values becomes a list of words."""
     return t(
