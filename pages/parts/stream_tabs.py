@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, stream_finder, tabs
+from pages.parts import cache, chrome, grid, state, stream_cache, stream_finder, stream_near, tabs, work
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fusion.streams.observed import StreamObservation
     from fusion.views import Picture
     from pages.parts.stream_finder import Chosen
+
+MEAN = -1  # stands for the mean of all heads in the box
 
 
 def show(checkpoint: Checkpoint, dataset: DataSet, seen: StreamObservation, now: Chosen) -> None:
@@ -83,6 +85,16 @@ class Looked:
 
         return any([self.signal(view, name) for kind in kinds for name in self.all_of(kind) for view in VIEWS[kind]])
 
+    def any(self, name: str) -> Any:
+        """The signal of a name, after the edits where it is there; of whatever kind it is."""
+        before = self.seen.trace_before
+        return self.seen.trace[name] if name in self.seen.trace or before is None else before[name]
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all signals of both traces, without the drop test, which the answers by subset hold."""
+        both = [*self.seen.trace, *(self.seen.trace_before or ())]
+        return tuple(dict.fromkeys(signal.name for signal in both if signal.name != "drop"))
+
     def lacks(self, kind: str) -> None:
         """Why a tab is empty, and what there is instead."""
         have = t("views.list.comma").join(dict.fromkeys(t(f"kind.{type(s).__name__}") for s in self.seen.trace))
@@ -90,19 +102,25 @@ class Looked:
 
 
 def overview(on: Looked) -> None:
-    """The parts as a person sees them, and what each says alone."""
-    from fusion.signals import Opinions
-    from fusion.views import strips
+    """The parts as a person sees them, the answer, and what is answered from every subset of them."""
+    from fusion.types import Audio
+    from fusion.views import streams
 
+    seen = on.seen
     _parts(on)
-    on.drawn(Opinions)
-    on.signal(strips.drop, "drop")
+    if seen.classes:
+        was = None if seen.before is None else seen.before.chances
+        on.show(lambda: streams.chances(seen.answer.chances, was), "chances")
+    on.show(lambda: streams.subsets(seen.effects, bool(seen.classes)), "answers")
+    for modality, part in seen.sample.parts.items():
+        if isinstance(part, Audio) and modality in stream_finder.names_of(on.checkpoint):
+            on.show(lambda part=part: streams.spectrogram(stream_cache.spectrogram(part)), "spectrogram", edited=False)
 
 
 def _parts(on: Looked) -> None:
     """What the sample is made of, each part with what was done to it."""
     from fusion.types import Audio, Image, Numbers, Text
-    from fusion.views.speech import percent, say
+    from fusion.views.speech import answered, num, percent, say
 
     done = {edit.modality: edit for edit in on.seen.edits}
     names = stream_finder.names_of(on.checkpoint)
@@ -123,6 +141,144 @@ def _parts(on: Looked) -> None:
             if modality in done:
                 edit = done[modality]
                 st.badge(t(f"streams.done.{edit.how}", name=say(modality), rate=percent(edit.rate)), color="orange")
+            alone = on.seen.alone.get(modality)
+            if alone is not None:
+                said = answered(alone.said) if alone.said else ""
+                value = percent(alone.strength) if alone.score is None else num(round(alone.score, 2))
+                st.markdown(t("streams.alone", answer=plain(" ".join(one for one in (said, value) if one), 80)))
+    if on.seen.split_opinion:
+        st.warning(t("streams.split"))
 
 
-TABS: dict[str, Callable[[Looked], None]] = {"overview": overview}
+@chrome.fragment
+def crossing(on: Looked) -> None:
+    """What the steps of one modality take from those of another: a signal, a head, and its pictures."""
+    from fusion.signals import Attention
+    from fusion.views import attention, heads
+
+    found = {name: on.any(name) for name in on.all_of(Attention)}
+    if not found:
+        on.lacks("Attention")
+        return
+    between = sorted(found, key=lambda name: found[name].queries == found[name].keys)  # what crosses comes first
+    name, head = _head(between, {one: signal.value.shape[1] for one, signal in found.items()})
+    on.signal(attention.regions, name, head=head)
+    on.signal(attention.matrix, name, head=head)
+    on.signal(attention.words, name, head=head)
+    if len(found) > 1 or found[name].value.shape[1] > 1:
+        on.signal(heads.heads, name)
+
+
+def _head(names: list[str], heads: dict[str, int]) -> tuple[str, int | None]:
+    """The layer and head in the address, with boxes to choose them."""
+    from fusion.views.speech import say
+
+    name = state.get("layer") if state.get("layer") in names else names[0]
+    head = state.whole("head")
+    head = head if head is not None and head < heads[name] else None
+    st.session_state["stream_layer"], st.session_state["stream_head"] = name, MEAN if head is None else head
+    with st.container(horizontal=True, vertical_alignment="bottom", key="layer_and_head"):
+        st.selectbox(
+            t("inspect.layer"), names, key="stream_layer", format_func=say, width=360,
+            on_change=lambda: state.put(layer=st.session_state["stream_layer"], head=None),
+        )  # fmt: skip
+        st.selectbox(
+            t("inspect.head"), [MEAN, *range(heads[name])], key="stream_head", width=220,
+            format_func=lambda h: t("views.head.mean") if h == MEAN else t("views.head.one", head=h + 1),
+            on_change=lambda: state.put(
+                head=None if st.session_state["stream_head"] == MEAN else st.session_state["stream_head"]
+            ),
+        )  # fmt: skip
+    return name, head
+
+
+def fused(on: Looked) -> None:
+    """Weights, votes, parts, scores, gates and lengths: whatever of them the checkpoint gives."""
+    from fusion.signals import Gate, ModalityScores, ModalityWeights, Norms, Opinions, Parts
+
+    if not on.drawn(ModalityWeights, Opinions, Parts, ModalityScores, Gate, Norms):
+        on.lacks("ModalityWeights")
+
+
+def space(on: Looked) -> None:
+    """The nearest samples of the set by each embedding, coloured by label; and how close the sample's own are."""
+    from fusion.signals import Embedding
+    from fusion.views import VIEWS, streams
+
+    seen, whole = on.seen, stream_cache.whole(on.checkpoint, on.dataset)
+    if whole is None:
+        work.offer(on.checkpoint, on.dataset)
+    else:
+        label = seen.truth if seen.truth is not None else seen.answer.said if seen.classes else seen.answer.score
+        if seen.truth is None:
+            st.caption(t("streams.near.answer"))
+        usual = stream_near.usual(whole, label)
+        sides = [("before", seen.trace_before, ""), ("after", seen.trace, on.line)] if seen.edits else []
+        sides = sides or [("after", seen.trace, "")]
+        for place, (told, trace, line) in zip(st.columns(len(sides)), sides, strict=True):
+            assert trace is not None, "edits leave what was before"
+            with place:
+                if seen.edits:
+                    st.markdown(f"**{t(f'streams.{told}')}**")
+
+                def make(trace: Trace = trace, line: str = line) -> Picture:
+                    own = seen.sample.id if not on.now.own else ""
+                    found = stream_near.nearest(whole, trace, own, placed=not line)
+                    return streams.neighbours(found, label, seen.classes, seen.scale, usual)
+
+                on.show(make, f"near_{told}", edited=bool(line), on_pick=_open)
+    widths: dict[int, list[str]] = {}
+    for name in on.all_of(Embedding):
+        widths.setdefault(on.any(name).value.shape[-1], []).append(name)
+    for name in (same[0] for same in widths.values() if len(same) > 1):  # vectors of one width can be compared
+        for view in VIEWS[Embedding]:
+            on.signal(view, name)
+
+
+def _open(mark: Hashable) -> None:
+    stream_finder.take(str(mark))
+
+
+def rebuilt(on: Looked) -> None:
+    """What was hidden beside what the model makes of it, where it makes something."""
+    from fusion.signals import Reconstruction
+
+    if not on.drawn(Reconstruction):
+        on.lacks("Reconstruction")
+    elif not on.seen.edits:
+        st.info(t("streams.rebuilt.hide"))
+
+
+@chrome.fragment
+def what_if(on: Looked) -> None:
+    """Any signal, before and after; then who is worth what for the answer."""
+    from fusion.signals import Parts
+    from fusion.views import VIEWS, modalities
+    from fusion.views.speech import say
+
+    seen = on.seen
+    names = [name for name in on.names() if VIEWS.get(type(on.any(name)))]
+    if not seen.edits:
+        st.info(t("streams.whatif.edit"))
+    elif names:
+        key = "stream_signal"
+        if st.session_state.get(key) not in names:
+            st.session_state.pop(key, None)
+        name = st.selectbox(t("streams.whatif.signal"), names, key=key, format_func=say, width=420)
+        for view in VIEWS[type(on.any(name))]:
+            on.signal(view, name)
+    worth = Parts(
+        name="worth", unit="none", value=seen.effects.value.new_tensor([list(seen.shapley.values())]),
+        voices=tuple(seen.shapley), total="answer_above_nothing", caveat="caveat.stream_subsets",
+    )  # fmt: skip
+    picture = modalities.shares(worth, seen.sample, seen.trace)
+    if picture is not None:
+        on.show(lambda: picture, "worth")
+    seconds = seen.seconds
+    st.caption(t("streams.seconds", total=f"{seconds['total'] * 1000:.0f}", encode=f"{seconds['encode'] * 1000:.0f}"))
+
+
+# In reading order: the whole, what the modalities take from each other, how they are fused, where that leads.
+TABS: dict[str, Callable[[Looked], None]] = {
+    "overview": overview, "crossing": crossing, "fused": fused, "space": space, "rebuilt": rebuilt, "whatif": what_if,
+}  # fmt: skip

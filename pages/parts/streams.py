@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fusion.words import current, t
+from fusion.words import t
 from pages.parts import chrome, recent, state, stream_cache, stream_finder, stream_tabs
 from pages.parts.chrome import plain
 
@@ -70,13 +70,9 @@ def _welcome(dataset: DataSet, whole: StreamedSet | None) -> None:
 
 def said(answer: Answer) -> str:
     """An answer in words: the class, or the part of the scale that a score lies in, else the number."""
-    from fusion import words
-    from fusion.views.speech import num, say
+    from fusion.views.speech import answered, num
 
-    if answer.score is None:
-        return say(answer.said)
-    key = f"scale.{answer.said}"
-    return t(key) if key in words.catalogue(current()) else answer.said or num(answer.score)
+    return answered(answer.said) if answer.said else num(answer.strength)
 
 
 def strength(answer: Answer) -> str:
