@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import kept
 from fusion.words import t
-from pages.parts import cache, chrome, graphs, grid, pickers, state, triples, using, work
+from pages.parts import cache, chrome, graphs, grid, pickers, state, stream_sets, triples, using, work
 from pages.parts.chrome import plain
 from pages.parts.matching import CELL
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHEET = 12  # pictures on the contact sheet
 SHOWN = 500  # problems in the table; the file has all
+CARDS = {"graph": graphs.show, "triples": triples.show, "streams": stream_sets.show}
 
 
 def show() -> None:
@@ -25,7 +26,7 @@ def show() -> None:
     dataset = chrome.dataset(using.kind_of(using.data_spec()))
     if dataset is not None and dataset.kind != "pairs":
         with chrome.guard("checkpoints.data"):
-            (triples if dataset.kind == "triples" else graphs).show(dataset)
+            CARDS[dataset.kind](dataset)
         with chrome.guard("checkpoints.problems"):
             _problems(dataset)
     elif dataset is not None:

@@ -17,6 +17,9 @@ from pages.parts import (
     mapping,
     matching,
     pairing,
+    stream_fusion,
+    stream_map,
+    stream_match,
     streams,
     using,
     work,
@@ -48,7 +51,9 @@ FACES: dict[Kind, dict[str, Callable[[], None]]] = {
     "triples": {
         "inspect": links.show, "fusion": link_fusion.show, "map": link_map.show, "match": link_match.show,
     },
-    "streams": {"inspect": streams.show},
+    "streams": {
+        "inspect": streams.show, "fusion": stream_fusion.show, "map": stream_map.show, "match": stream_match.show,
+    },
 }  # fmt: skip
 
 

@@ -33,6 +33,9 @@ OTHERS: dict[Kind, dict[str, tuple[str, str]]] = {
     },
     "streams": {
         "inspect": ("inspect.lead.streams", "inspect.help.streams"),
+        "fusion": ("fusion.lead.streams", "fusion.help.streams"),
+        "map": ("map.lead.streams", "map.help.streams"),
+        "match": ("match.lead.streams", "match.help.streams"),
     },
 }
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 CARRIED = ("ckpt", "data", "lang")
 OWN = {
     "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token"),
-    "fusion": ("modality", "tab"),
+    "fusion": ("modality", "what", "tab"),
     "map": ("sel", "method", "space", "colour", "tab"),
-    "match": ("sel", "split", "part", "sort", "threshold", "tab"),
+    "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),
     "checkpoints": ("tab",),
 }
 ONE = ("id", "story", "text", "edit")  # what a link to one sample says, or says that there is none of

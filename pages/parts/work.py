@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion import jobs
 from fusion.words import t
-from pages.parts import cache, chrome, link_cache, recent
+from pages.parts import cache, chrome, link_cache, recent, stream_cache
 from pages.parts.chrome import fragment, guard, plain
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
     from fusion.links.whole import LinkSet
     from fusion.observations import Observed
+    from fusion.streams.whole import StreamedSet
     from pages.parts.kinds import Kind
 
 Whole = TypeVar("Whole")
@@ -26,6 +27,7 @@ PASSES = 25  # samples a second on two busy cores: what the estimate before the 
 
 WARM, ENTITIES = 40, 250  # seconds to load and read features, entities a second: the same for graphs
 QUESTIONS = 1_000  # questions of links a second
+SEQUENCES = 60  # samples of sequences a second, each answered from every subset of its modalities
 
 
 def observed(page: str) -> tuple[Checkpoint, DataSet, Observed] | None:
@@ -41,6 +43,11 @@ def aligned(page: str) -> tuple[Checkpoint, DataSet, AlignedSet] | None:
 def linked(page: str) -> tuple[Checkpoint, DataSet, LinkSet] | None:
     """As `observed`, of all held-out questions to a graph."""
     return _computed(page, "triples", link_cache.whole)
+
+
+def streamed(page: str) -> tuple[Checkpoint, DataSet, StreamedSet] | None:
+    """As `observed`, of all samples of a set of sequences."""
+    return _computed(page, "streams", stream_cache.whole)
 
 
 def _computed(
@@ -73,6 +80,8 @@ def offer(found: Checkpoint, dataset: DataSet) -> None:
         elif dataset.triples is not None:
             count = len(dataset.triples.queries("valid", "test"))
             before = t("work.questions", n=f"{count:,}", s=_time(WARM + count / QUESTIONS))
+        elif dataset.streams is not None:
+            before = t("work.sequences", n=f"{count:,}", s=_time(WARM / 2 + count / SEQUENCES))
         else:
             before = t("empty.todo", n=f"{count:,}", s=_time(count / PASSES))
         follow(key, arguments, before, t("work.compute"))

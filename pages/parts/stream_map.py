@@ -1,0 +1,237 @@
+"""The Map page for systems that read streams: samples by one embedding, coloured by label, and who knows the label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from fusion.types import FusionError
+from fusion.words import t
+from pages.parts import cache, grid, mapping, place, state, stream_rows, work
+from pages.parts.chrome import guard
+from pages.parts.place import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from fusion.data import DataSet
+    from fusion.metrics.intervals import Interval
+    from fusion.projections import Projection
+    from fusion.streams.whole import StreamedSet
+    from fusion.views import Picture
+    from fusion.views.faithful import Line
+
+COLOURS = ("label", "said", "badge", "wrong", "conflict")
+LEAST = 4  # samples below which there is no map
+ONE = "sample"  # the kind of every point, where colour is another matter
+
+
+def show() -> None:
+    """Controls, the map, how far to trust it, what each level knows of the label, and the samples chosen."""
+    found = work.streamed("map")
+    if found is None:
+        return
+    checkpoint, dataset, whole = found
+    space = _space(whole)
+    key = f"{checkpoint.digest} {dataset.digest} {space}"
+    with st.spinner(t("entity.wait"), show_time=True):  # embeddings may have to be made again
+        rows = cache.made(lambda: rows_of(whole, space), "stream_rows", key)
+    if len(rows.vectors) < LEAST:
+        st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
+        return
+    method, _, colour, _ = mapping.controls(COLOURS, pairs=False)
+    left, right = st.columns((0.7, 0.3), gap="medium")
+    with left:
+        projection, name = mapping.projected(rows, key, method, False)
+        _map(dataset, whole, rows, projection, (key, name, colour, space))
+    with right, guard("map.quality"):
+        figures = cache.made(lambda: _figures(whole, rows, projection), "stream_quality", key, projection.digest)
+        mapping.trust(figures, 0)
+    _chosen(dataset, whole)
+    with guard("map.levels"):
+        _levels(whole, (checkpoint.digest, dataset.digest))
+
+
+def _space(whole: StreamedSet) -> str:
+    """The embedding to lay out: what the prediction is read from at first."""
+    options = ordered(whole)
+    now = state.get("space") if state.get("space") in options else options[0]
+    st.session_state["stream_space"] = now  # its label follows the language
+    st.selectbox(
+        t("map.space"), options, key="stream_space", help=t("map.space.help.streams"), width=420,
+        format_func=lambda one: level_of(whole, one),
+        on_change=lambda: state.put(space=st.session_state["stream_space"]),
+    )  # fmt: skip
+    return now
+
+
+def ordered(whole: StreamedSet) -> list[str]:
+    """The embeddings, those of most modalities first."""
+    return sorted(whole.levels, key=lambda one: -_depth(whole.levels[one]))
+
+
+def _depth(modality: str) -> int:
+    return 99 if modality == "fused" else modality.count("+")
+
+
+def level_of(whole: StreamedSet, name: str) -> str:
+    """What an embedding is called, and of how many modalities it is."""
+    from fusion.views.speech import say
+
+    modality = whole.levels[name]
+    names = t("views.list.plus").join(say(one) for one in modality.split("+"))
+    depth = {0: "uni", 1: "bi", 99: "fused"}.get(_depth(modality), "multi")
+    told = t(f"map.level.{depth}", names=names)
+    return told if name in (modality, "fused") else t("map.level.named", level=told, name=say(name))
+
+
+def rows_of(whole: StreamedSet, space: str) -> Rows:
+    """Vectors of an embedding, of samples that have any of it; a seeded sample beyond the cap."""
+    vectors = whole.vectors(space)
+    there = np.flatnonzero((np.abs(vectors).sum(1) > 0) & np.isfinite(vectors).all(1))
+    modality = whole.levels[space]
+    if modality in whole.modalities:  # a model puts something where a modality is absent
+        there = there[whole.frame[f"has_{modality}"].to_numpy(bool)[there]]
+    total = len(there)
+    if total > place.CAP:
+        there = np.sort(np.random.default_rng(0).choice(there, place.CAP, replace=False))
+    ids = whole.frame["id"].astype(str).to_numpy()[there]
+    kinds = np.full(len(there), ONE, dtype=object)
+    return Rows(vectors[there].astype(np.float32), kinds, there, tuple(ids.tolist()), np.zeros((0, 2), int), total)
+
+
+def coloured(whole: StreamedSet, rows: Rows, colour: str) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Kinds of the points, or their numbers with the name of the axis: exactly one of them tells something."""
+    frame = whole.frame.iloc[rows.sample]
+    one = np.full(len(frame), t("map.kind.samples"), dtype=object)
+    if colour == "conflict":
+        return one, frame["conflict"].to_numpy(np.float32), t("map.colour.conflict")
+    if colour == "badge":
+        return np.asarray([t(f"verdict.badge.{b}") for b in frame["badge"]], dtype=object), None, ""
+    if not whole.classes:
+        column = {"label": "target", "said": "answer", "wrong": "error"}[colour]
+        return one, frame[column].to_numpy(np.float32), t(f"map.colour.{colour}")
+    if colour == "wrong":
+        words = {True: t("map.kind.right"), False: t("map.kind.wrong")}
+        kinds = [words.get(value, t("map.kind.unknown")) for value in frame["right"].astype(object)]
+        return np.asarray(kinds, dtype=object), None, ""
+    names = frame["target" if colour == "label" else "said"].tolist()
+    unknown = t("map.kind.unknown")
+    return place.kinds_of([name or unknown for name in names], len(names)), None, ""
+
+
+def _map(dataset: DataSet, whole: StreamedSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
+    """The page's one WebGL picture. A lasso chooses samples; the one on Inspect has a ring."""
+    from fusion.views import embedding
+
+    chosen = state.selection()
+    ids = chosen.ids[: mapping.RINGS] if chosen.data == (dataset.spec or dataset.key) else ()
+    here = state.get("id")
+
+    def make() -> Picture:
+        kinds, values, axis = coloured(whole, rows, str(name[2]))
+        return embedding.scatter(
+            projection.points, kinds, rows.ids, method=t(f"map.method.{name[1]}"), colour=values, colour_name=axis,
+            selected=rows.of((*ids, here)), total=rows.total, shows="views.map.shows_samples",
+        )  # fmt: skip
+
+    def took(marks: list[Hashable]) -> None:
+        if marks:
+            state.select(dataset.spec or dataset.key, [rows.ids[mark] for mark in marks if isinstance(mark, int)])
+
+    grid.show(
+        lambda: cache.made(make, "stream_map", projection.digest, ids, here, *name), f"map_{name[1]}_{name[3]}",
+        on_lasso=took, title=False,
+    )  # fmt: skip
+
+
+def _figures(whole: StreamedSet, rows: Rows, projection: Projection) -> dict[str, str]:
+    """How far labels lie together in the original space, and how far the map can be trusted."""
+    from fusion.views.speech import num, percent
+
+    found: dict[str, str] = {}
+    known = labelled(whole, rows)
+    if known is not None and whole.classes:
+        labels = whole.frame["target"].to_numpy(object)[known.sample]
+        near, chance = place.same_kind(known.vectors, labels)
+        found["labels"] = f"{percent(near)} ({percent(chance)})"
+    elif known is not None:
+        rho = knows(whole, known)
+        found["scores"] = "–" if rho is None else num(round(rho.value, 3))
+    return found | mapping.trusted(rows, projection)
+
+
+def labelled(whole: StreamedSet, rows: Rows) -> Rows | None:
+    """The points whose truth is known, None where they are too few."""
+    there = whole.frame["loss"].notna().to_numpy(bool)[rows.sample]
+    if int(there.sum()) < LEAST:
+        return None
+    ids = tuple(id for id, kept in zip(rows.ids, there, strict=True) if kept)
+    return replace(rows, vectors=rows.vectors[there], modalities=rows.modalities[there], sample=rows.sample[there],
+                   ids=ids)  # fmt: skip
+
+
+def knows(whole: StreamedSet, rows: Rows) -> Interval | None:
+    """How well the ten nearest by cosine tell a point's label: the share of them of its class, or the rank correlation
+    of its score with their mean, with its interval over points. None where all scores are the same."""
+    from fusion.metrics.intervals import bootstrap, spearman_interval
+
+    asked, near = place.nearest(rows.vectors)
+    label = whole.frame["target"].to_numpy(object if whole.classes else np.float64)[rows.sample]
+    if whole.classes:
+        return bootstrap((label[near] == label[asked][:, None]).mean(1))
+    return spearman_interval(label[asked], label[near].mean(1))
+
+
+def _chosen(dataset: DataSet, whole: StreamedSet) -> None:
+    """The rows of the selection, or how to make one."""
+    chosen = state.selection()
+    st.header(t("map.chosen"), anchor=False)
+    if not chosen.ids or chosen.data != (dataset.spec or dataset.key):
+        st.markdown(t("map.chosen.none"))
+        return
+    frame = whole.frame
+    part = frame[frame["id"].astype(str).isin(chosen.ids)].sort_values("loss", ascending=False, na_position="last")
+    if not len(part):
+        raise FusionError(t("map.chosen.gone"))
+    st.markdown(t("map.chosen.streams", count=f"{len(part):,}", opposed=f"{int(part['opposed'].sum()):,}"))
+    stream_rows.show(dataset, whole, part, "selection")
+
+
+def _levels(whole: StreamedSet, key: tuple[str, str]) -> None:
+    """Which embedding knows the label: a line each, from those of all modalities to those of one."""
+    from fusion.views import faithful
+
+    with st.spinner(t("entity.wait"), show_time=True):
+        found = cache.made(lambda: _lines(whole, ordered(whole)), "stream_levels", *key)
+    if len(found) < 2:
+        return
+    axis = "map.levels.axis.class" if whole.classes else "map.levels.axis.score"
+    least = min(0.0, *(one.low for one in found))
+    make = lambda: faithful.lines(  # noqa: E731
+        found, key="levels", title=t("map.levels.title"), axis=t(axis), span=(least, 1.0),
+        neutral=chance_of(whole) if whole.classes else 0.0, shows=t("map.levels.shows"), hides=t("map.levels.hides"),
+    )  # fmt: skip
+    grid.show(lambda: cache.made(make, "stream_levels_drawn", *key), "levels")
+
+
+def _lines(whole: StreamedSet, names: Sequence[str]) -> list[Line]:
+    from fusion.views.faithful import Line
+
+    made = []
+    for name in names:
+        known = labelled(whole, rows_of(whole, name))
+        found = None if known is None else knows(whole, known)
+        if known is not None and found is not None:
+            made.append(Line(level_of(whole, name), found.value, found.low, found.high, len(known.vectors)))
+    return made
+
+
+def chance_of(whole: StreamedSet) -> float:
+    """The share of neighbours of a point's own class that chance would give."""
+    labels = whole.frame["target"].dropna().to_numpy(object)
+    _, times = np.unique(labels.astype(str), return_counts=True)
+    return float((times * (times - 1)).sum() / max(len(labels) * (len(labels) - 1), 1))
