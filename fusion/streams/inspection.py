@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fusion import checkpoints, missing
-from fusion.data import DataSet, open_data
+from fusion.data import DataSet
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE, shapley
 from fusion.explain.subsets import NONE, called, members, one_removed, subsets
@@ -21,13 +21,14 @@ from fusion.signals import Effects, FusionOutput
 from fusion.streams.encoding import encode_part
 from fusion.streams.inputs import GIVEN, Scale, Streams
 from fusion.streams.observed import Answer, Edit, StreamObservation
-from fusion.streams.runs import Task, scale_of, task_of
+from fusion.streams.runs import Task, fitting, scale_of, task_of
 from fusion.types import Batch, FusionError, Numbers, Sample, Steps
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.models.base import FusionModel
 
+TRIED = 20  # samples, until one has a modality that can be read
 SMALL = 0.02  # of the range of the answer: smaller effects have no sign
 
 
@@ -40,7 +41,7 @@ class Reader:
         self.scale: Scale | None = scale_of(checkpoint)
         self.prior = np.asarray(checkpoint.metrics.get("prior", []), np.float64)
         self._task: Task | None = None
-        self._dataset: DataSet | None = data if isinstance(data, DataSet) else None
+        self._dataset: DataSet | None = None if data is None or isinstance(data, str) else fitting(checkpoint, data)
 
     @classmethod
     def open(cls, checkpoint: Checkpoint, data: str | DataSet | None = None) -> Reader:
@@ -49,9 +50,12 @@ class Reader:
 
     @property
     def dataset(self) -> DataSet:
-        """The data set whose samples are asked for by id. Raises FusionError when it can't be opened."""
+        """The data set whose samples are asked for by id, with nothing encoded yet.
+
+        Raises FusionError when it can't be opened, or doesn't fit as far as can be told so early.
+        """
         if self._dataset is None:
-            self._dataset = open_data(self._data or self.checkpoint.data)  # type: ignore[arg-type]  # no DataSet here
+            self._dataset = fitting(self.checkpoint, self._data)
         return self._dataset
 
     @property
@@ -208,16 +212,24 @@ class Reader:
             mean = self._raw_mean(edit.modality)
         donor = None
         if edit.how == "shuffle":
-            rows = np.flatnonzero(self.streams.present[:, self.streams.names.index(edit.modality)])
-            rows = rows[[self.streams.ids[i] != batch.ids[0] for i in rows]]
-            if not len(rows):
-                raise FusionError(f"No other sample has {edit.modality}; choose another edit.")
-            row = int(np.random.default_rng(edit.seed).choice(rows))
-            donor = self.streams.batch(torch.tensor([row]), named=True)
+            donor = self.batch(self._other(batch.ids[0], edit))[0]
         changed = missing.damage(batch, edit.modality, edit.how, rate=edit.rate, mean=mean, donor=donor, seed=edit.seed)
         if donor is not None:
             changed = replace(changed, steps={**changed.steps, edit.modality: donor.steps[edit.modality]})
         return changed
+
+    def _other(self, id: str, edit: Edit) -> Sample:
+        """A sample whose features are taken; the others stay unencoded. Raises FusionError when none has any."""
+        given = self.dataset.streams
+        assert given is not None, "no other set fits"
+        rows = np.flatnonzero(given.present[:, given.names.index(edit.modality)])
+        rows = rows[[self.dataset.samples[row].id != id for row in rows]]
+        for row in np.random.default_rng(edit.seed).permutation(rows)[:TRIED]:
+            found = self.dataset.samples[row]
+            value = self._part(found, edit.modality)[0]
+            if value is not None and len(value):  # a part that can't be read is none
+                return found
+        raise FusionError(f"No other sample has {edit.modality}; choose another edit.")
 
     def _raw_mean(self, modality: str) -> Tensor:
         from fusion.streams.inputs import measured

@@ -250,35 +250,54 @@ def scale_of(checkpoint: Checkpoint) -> Scale | None:
     return Scale.of(load_file(path)) if path.exists() else None
 
 
+def fitting(checkpoint: Checkpoint, data: str | DataSet | None = None) -> DataSet:
+    """The data set that a checkpoint was trained on, or another one, as far as can be told before it is encoded.
+
+    Raises FusionError where the data set is of another kind, or has other modalities or classes.
+    """
+    dataset = data if isinstance(data, DataSet) else open_data(data or checkpoint.data)
+    found, wanted = dataset.streams, tuple(checkpoint.config["modalities"])
+    if found is None:
+        raise FusionError(
+            f'"{dataset.name}" holds no sequences with a score or a class, and "{checkpoint.name}" reads '
+            f"{', '.join(wanted)}; choose the data set that it was trained on."
+        )
+    lacks = [m for m in wanted if m not in found.names]
+    if lacks:
+        raise FusionError(
+            f'"{checkpoint.name}" reads {", ".join(wanted)}, and "{dataset.name}" has no {", ".join(lacks)}; choose a '
+            "data set that has."
+        )
+    if tuple(checkpoint.config["classes"]) != tuple(found.classes):
+        raise FusionError(
+            f'"{checkpoint.name}" answers with {", ".join(checkpoint.config["classes"]) or "a score"}, and '
+            f'"{dataset.name}" has {", ".join(found.classes) or "scores"}; choose another data set.'
+        )
+    _widths(checkpoint, dataset, {m: found.features[m].shape[2] for m in wanted if m in found.features})
+    return dataset
+
+
+def _widths(checkpoint: Checkpoint, dataset: DataSet, have: Mapping[str, int]) -> None:
+    """Raises FusionError where features are wider or narrower than those that the checkpoint was trained on."""
+    scale, config = scale_of(checkpoint), checkpoint.config
+    wants = dict(zip(config["modalities"], config["widths"], strict=True))
+    expected = {m: wants[m] if scale is None else len(scale.mean[m]) for m in have}
+    if dict(have) != expected:
+        raise FusionError(
+            f'"{dataset.name}" has {list(have.values())} features a step and "{checkpoint.name}" reads '
+            f"{list(expected.values())}; use the data set that it was trained on, or one with the same features."
+        )
+
+
 def task_of(checkpoint: Checkpoint, data: str | DataSet | None = None) -> Task:
     """The data set that a checkpoint was trained on, or another one, as the checkpoint reads it.
 
     Raises FusionError where the data set has other modalities, widths or classes.
     """
-    dataset = data if isinstance(data, DataSet) else open_data(data or checkpoint.data)
-    config = checkpoint.config
-    streams = read(dataset)
-    lacks = [m for m in config["modalities"] if m not in streams.names]
-    if lacks:
-        raise FusionError(
-            f'"{checkpoint.name}" reads {", ".join(config["modalities"])}, and "{dataset.name}" has no '
-            f"{', '.join(lacks)}; choose a data set that has."
-        )
-    streams = streams.of(config["modalities"])
-    scale = scale_of(checkpoint)
-    streams = replace(streams, scale=scale)
-    raw = [streams.features[m].shape[2] for m in streams.names]
-    expected = [len(scale.mean[m]) for m in streams.names] if scale is not None else list(config["widths"])
-    if raw != expected:
-        raise FusionError(
-            f'"{dataset.name}" has {raw} features a step and "{checkpoint.name}" reads {expected}; use the data set '
-            "that it was trained on, or one with the same features."
-        )
-    if tuple(config["classes"]) != tuple(streams.classes):
-        raise FusionError(
-            f'"{checkpoint.name}" answers with {", ".join(config["classes"]) or "a score"}, and "{dataset.name}" has '
-            f"{', '.join(streams.classes) or 'scores'}; choose another data set."
-        )
+    dataset = fitting(checkpoint, data)
+    streams = read(dataset).of(checkpoint.config["modalities"])
+    _widths(checkpoint, dataset, {m: streams.features[m].shape[2] for m in streams.names})
+    streams = replace(streams, scale=scale_of(checkpoint))
     return Task(dataset, streams)
 
 
