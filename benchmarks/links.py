@@ -130,7 +130,7 @@ def costs() -> dict[str, list[float]]:
         features={"image": torch.rand(ENTITIES, 4096), "text": torch.rand(ENTITIES, 768)}, pooled={}, mask={}, kept={},
         present=torch.ones(ENTITIES, 3, dtype=torch.bool), modalities=MODALITIES, ids=(),
     )  # fmt: skip
-    model.start(batch)
+    model.begin(batch)
     linker, steps = Fusing(model, batch), Times()
     linker.to(torch.device("cpu"))
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-4, fused=True)

@@ -134,7 +134,7 @@ def test_the_decision_starts_as_the_mean_and_its_shares_add_up() -> None:
 
 def test_tables_made_before_give_the_same_scores() -> None:
     model, batch = made(inputs="principal").eval(), asked()
-    model.start(batch)
+    model.begin(batch)
     assert batch.query is not None
     ready = replace(batch, pooled=model.tables(batch))
     torch.testing.assert_close(model.scores(ready, batch.query), model.scores(batch, batch.query))
@@ -191,7 +191,7 @@ def test_frozen_features_stay_and_trained_ones_move() -> None:
         model, batch = made(**switches).train(), asked()
         if not frozen:
             batch = replace(batch, features={"image": torch.randn(N, 4096), "text": torch.randn(N, 768)})
-        model.start(batch)
+        model.begin(batch)
         before = {m: value.clone() for m, value in model.inputs(batch).items()}
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
         for _ in range(3):

@@ -74,7 +74,7 @@ def checkpoint(world: World, tmp_path_factory: pytest.TempPathFactory) -> checkp
     model = IMF(Config(N, len(RELATIONS), 16, 12, 10, inputs="projected", offsets=True, rank=2))
     features = {m: normalize(torch.from_numpy(world.tables[m]), dim=1) for m in WIDTHS}
     known = {m: torch.from_numpy(world.known[m]) for m in WIDTHS}
-    model.start(everything(world.data, GraphFeatures((), features, known, {})))
+    model.begin(everything(world.data, GraphFeatures((), features, known, {})))
     for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)):
         norm.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
         norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]

@@ -65,7 +65,7 @@ def small(made: runs.Task, **switches: Any) -> Fusing:
     )  # fmt: skip
     torch.manual_seed(1)
     model: Any = MODELS["imf"](config)
-    model.start(made.batch)
+    model.begin(made.batch)
     return Fusing(model, made.batch)
 
 

@@ -184,7 +184,7 @@ def run(key: str, config: Config, task: Task, recipe: LinkRecipe, folder: Path |
     rows, spent = _structure(config, task, recipe, folder, say)
     torch.manual_seed(recipe.seed)
     model: IMF = MODELS[key](config)  # type: ignore[assignment]  # the callers check the task
-    model.start(task.batch, rows)
+    model.begin(task.batch, rows)
     say(
         f"{len(task.triples.part('train'))} triples to train on, {len(task.triples.part('valid'))} to choose by; "
         f"{sum(p.numel() for p in model.parameters()):,} parameters, seed {recipe.seed}."

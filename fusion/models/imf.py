@@ -28,8 +28,8 @@ share the dropout of eq. (2), not that of R, which is one draw a query for all b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,8 @@ from torch import Tensor, nn
 from fusion.blocks.bilinear import BilinearPooling, RelationContext, map_masks
 from fusion.blocks.one_to_all import one_to_all
 from fusion.losses import agreement
-from fusion.models.base import WIDEST, FusionModel, check_settings
+from fusion.models.base import FusionModel
+from fusion.models.imf_config import BRANCHES, MODALITIES, Config
 from fusion.models.imf_inputs import EntityInputs
 from fusion.models.imf_signals import link_signals
 from fusion.signals import FusionOutput, ModalityWeights, Trace
@@ -47,56 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fusion.types import Batch
-
-MODALITIES = ("structure", "image", "text")
-BRANCHES = (*MODALITIES, "fused")
-_SHARE = (0, 0.999)
-RANGES = {
-    "entities": (2, 2**28), "relations": (1, 2**24), "width": (1, 2**12), "image_width": (1, WIDEST),
-    "text_width": (1, WIDEST), "rank": (1, 1024), "fusion_dropout": _SHARE, "dropout": _SHARE, "map_dropout": _SHARE,
-    "output_dropout": _SHARE, "contrastive_weight": (0, 1e6), "candidates": (1, 10_000),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Config:
-    """Sizes, loss weights and switches of IMF; the defaults are the paper's, with the sizes of DB15K."""
-
-    entities: int = 12_842  # N, part of the weights: each entity has a row of its own
-    relations: int = 279  # R, without the inverse ones
-    width: int = 256  # D
-    image_width: int = 4096  # of an entity's image features
-    text_width: int = 768  # of its text features
-    inputs: Literal["pooled", "principal", "projected"] = "pooled"
-    rank: int = 2  # terms of eq. (2)
-    fusion_dropout: float = 0.2  # before the maps of eq. (2)
-    dropout: float = 0.3  # of x
-    map_dropout: float = 0.4  # of R
-    output_dropout: float = 0.5  # of c
-    decision: Literal["learned", "mean"] = "learned"
-    joint_loss: bool = True
-    contrastive: bool = True
-    contrastive_weight: float = 1.0  # lambda
-    contrastive_norm: Literal["row", "whole"] = "row"
-    freeze_features: bool = True
-    label_smoothing: Literal["share", "whole"] = "share"  # 0.1 / N or 1 / N on every entry
-    offsets: bool = False  # a learned number a branch that is added to its scores; in neither form of the paper
-    candidates: int = 10  # K of the prediction
-
-    def __post_init__(self) -> None:
-        check_settings(self, RANGES)
-        if self.decision == "learned" and not self.joint_loss:
-            raise FusionError('Only the joint loss trains decision="learned"; set joint_loss to true or decision to '
-                              '"mean".')  # fmt: skip
-
-    @classmethod
-    def released(cls, **overrides: object) -> Config:
-        """The behaviour of the official code."""
-        own = cls(
-            decision="mean", joint_loss=False, contrastive=False, contrastive_norm="whole", freeze_features=False,
-            label_smoothing="whole",
-        )  # fmt: skip
-        return replace(own, **overrides)  # type: ignore[arg-type]
 
 
 class IMF(FusionModel):
@@ -135,13 +86,13 @@ class IMF(FusionModel):
         start = torch.full((len(BRANCHES),), -math.log(config.entities - 1))
         self.offsets = nn.Parameter(start) if config.offsets else None
 
-    def start(self, batch: Batch, structure: Tensor | None = None) -> None:
+    def begin(self, batch: Batch, structure: Tensor | None = None) -> None:
         """Take over what training starts from: directions and means of the features, and rows of the graph encoder.
 
         Call it once, before training. structure (N, D). Raises FusionError when its shape, or that of the features,
         doesn't fit.
         """
-        self.inputs.start(batch, structure)
+        self.inputs.begin(batch, structure)
 
     def weights(self, read: Tensor | None = None) -> Tensor:
         """The decision weights g of `BRANCHES`, which sum to 1; those of branches that aren't read are shared out.

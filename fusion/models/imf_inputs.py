@@ -17,7 +17,7 @@ from fusion.losses import unit
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
-    from fusion.models.imf import Config
+    from fusion.models.imf_config import Config
     from fusion.types import Batch
 
 OUTER = ("image", "text")  # modalities whose features come from outside
@@ -72,8 +72,8 @@ class EntityInputs(nn.Module):
             elif config.inputs == "projected":
                 self.project[m] = nn.Linear(given, config.width)
 
-    def start(self, batch: Batch, structure: Tensor | None) -> None:
-        """As IMF.start."""
+    def begin(self, batch: Batch, structure: Tensor | None) -> None:
+        """As IMF.begin."""
         config = self.config
         with torch.no_grad():
             if structure is not None:

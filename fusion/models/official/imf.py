@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from fusion.models.imf import Config
+from fusion.models.imf_config import Config
 from fusion.models.imf_structure import StructureConfig
 
 if TYPE_CHECKING:
