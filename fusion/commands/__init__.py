@@ -38,6 +38,9 @@ def _data(parser: argparse.ArgumentParser) -> None:
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="path of an image")
     parser.add_argument("--text", help="a sentence")
+    parser.add_argument("--audio", help="path of a recording: WAV, OGG or FLAC")
+    parser.add_argument("--edit", action="append", default=[], metavar="MODALITY=HOW", help="what to do to a modality "
+                        "before it is read: remove, zero, mean, shuffle or drop:RATE")  # fmt: skip
     parser.add_argument("--id", "--head", help="a sample of --data instead, or an entity: the head of a question")
     parser.add_argument("--relation", help="what the head is asked for, by name; ~NAME reads it backwards")
     parser.add_argument("--data", help="data set of --id (default gloss, or what the checkpoint was trained on)")
@@ -110,7 +113,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
     "data": ("list the data sets, check, import or get one, or compute features of its entities", _data, data),
     "train": ("train a system", _train, train),
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
-    "inspect": ("run one image and sentence through a checkpoint", _inspect, inspect),
+    "inspect": ("run one sample through a checkpoint", _inspect, inspect),
     "observe": ("run a whole data set through a checkpoint", _observe, observe),
     "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
     "doctor": ("check versions, device, weights and folders", _json, doctor),

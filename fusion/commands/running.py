@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
-from fusion.commands.streams import evaluate_streams, observe_streams, train_streams
+from fusion.commands.streams import evaluate_streams, inspect_stream, observe_streams, train_streams
 from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
 
@@ -25,6 +25,10 @@ def inspect(options: argparse.Namespace) -> int:
     use(options.lang)
     data = options.data or "gloss"
     checkpoint = checkpoint_for(options.checkpoint, data)
+    if reads(checkpoint) == "streams":
+        return inspect_stream(options, checkpoint)
+    if options.audio is not None or options.edit:
+        raise FusionError(f'--audio and --edit are for systems that read streams; "{checkpoint.name}" is none.')
     if aligns(checkpoint):
         return inspect_entity(options, checkpoint)
     if reads(checkpoint) == "triples":

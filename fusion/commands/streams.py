@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.commands.telling import progress, say, show
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from fusion.checkpoints import Checkpoint
+    from fusion.types import Sample
 
 
 def train_streams(options: argparse.Namespace) -> int:
@@ -30,6 +32,55 @@ def train_streams(options: argparse.Namespace) -> int:
     else:
         print(f'Saved the checkpoint "{made.name}".')
     return 0
+
+
+def inspect_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
+    """One sample of streams: of the data set, or made of a text, an image and a recording; edited or not."""
+    from fusion import report
+    from fusion.streams import edits
+    from fusion.streams.inspection import Reader
+
+    for name in ("relation", "against", "donor"):
+        if getattr(options, name) is not None:
+            raise FusionError(f'--{name} is for other systems; "{checkpoint.name}" reads one sample of streams.')
+    reader = Reader.open(checkpoint, options.data)
+    made = edits.read(",".join(options.edit), reader.names)
+    own = _own(options)
+    if (options.id is None) == (own is None):
+        raise FusionError("Give one sample: --id of the data set, or parts of your own by --text, --image, --audio.")
+    if own is not None:
+        closed = [m for m in own.parts if m not in reader.droppable]
+        if closed:
+            raise FusionError(
+                f'"{checkpoint.name}" has no encoder for {", ".join(closed)}; bring '
+                f"{', '.join(reader.droppable) or 'no part of your own, but name a sample by --id'}."
+            )
+    observation = reader.inspect(options.id if own is None else own, made)
+    summary = report.stream_summary(reader, observation)
+    if options.out:
+        summary["written"], absent = report.write_stream(Path(options.out).expanduser(), reader, observation)
+        if absent:
+            say(absent)
+    if options.json:
+        show(summary)
+    else:
+        print(report.stream_in_words(summary))
+    return 0
+
+
+def _own(options: argparse.Namespace) -> Sample | None:
+    """The parts on the command line as a sample. Raises FusionError when a file is none."""
+    from fusion.types import Audio, Image, Part, Sample, Text
+
+    parts: dict[str, Part] = {"text": Text(options.text)} if options.text else {}
+    for name, kind in (("image", Image), ("audio", Audio)):
+        given = getattr(options, name)
+        if given is not None:
+            path = Path(given).expanduser()
+            if not path.is_file():
+                raise FusionError(f'There is no file "{path.name}" for --{name}; give the path of one.')
+            parts[name] = kind(path=path)
+    return Sample("input", parts) if parts else None
 
 
 def evaluate_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> dict[str, Any]:
