@@ -14,7 +14,8 @@ from fusion.blocks.prenorm import Attend, later, sinusoids
 from fusion.blocks.recurrent import bidirectional
 from fusion.blocks.tiled import attend, draws, keep
 from fusion.models.official import tfr_net as names
-from fusion.models.tfr_net import Config, TFRNet, cmd
+from fusion.models.tfr_net import Config, TFRNet
+from fusion.models.tfr_net_blocks import cmd
 from fusion.models.tfr_net_signals import spread
 from fusion.signals import Reconstruction, Trace
 from fusion.types import Batch, FusionError, Sample

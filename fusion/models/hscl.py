@@ -1,7 +1,8 @@
 """HSCL: read a score off text that looked at sound and at vision, in spaces ordered by the score.
 
-Paper: Chen, Wang et al., hierarchical supervised contrastive learning for multimodal sentiment analysis, MultiMedia
-Modeling 2024. Text (B, T, D) comes from an encoder outside; every other modality m is a sequence of its own width d_m.
+Paper: Chen, Wang, Hao, "Hierarchical Supervised Contrastive Learning for Multimodal Sentiment Analysis", MultiMedia
+Modeling 2024, doi:10.1007/978-3-031-53308-2_5. Text (B, T, D) comes from an encoder outside; every other
+modality m is a sequence of its own width d_m.
 
     E_m = Encoder([c_m; x_m] sqrt(d_m) + positions),  R_m = E_m at c_m,  R_t = E_t at its first token
     H_t = LN(E_t + A(E_t, E_t)),  F_mt = LN(rho + A(H_t, E_m)),  Y_mt = LN(F_mt + W_2 ReLU(W_1 F_mt))     (1)
@@ -197,7 +198,7 @@ class HSCL(FusionModel):
         key="hscl",
         name="HSCL",
         title="Hierarchical supervised contrastive learning for multimodal sentiment",
-        paper="Chen, Wang et al., MultiMedia Modeling 2024",
+        paper="Chen, Wang, Hao, MultiMedia Modeling 2024, doi:10.1007/978-3-031-53308-2_5",
         official="Turdidae810/HSCL@28bf987",
         tasks=(Task.REGRESSION, Task.CLASSES),
         shows=("Attention", "ModalityScores", "Opinions", "Embedding"),

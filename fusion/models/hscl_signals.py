@@ -1,4 +1,9 @@
-"""What HSCL shows of one pass, and what only a set of samples can show: order by label, gaps, worth of a pair."""
+"""What HSCL shows of one pass, and what only a set of samples can show: order by label, gaps, worth of a pair.
+
+Paper: Chen, Wang, Hao, MultiMedia Modeling 2024, doi:10.1007/978-3-031-53308-2_5; released code:
+Turdidae810/HSCL@28bf987. Equations are numbered in fusion/models/hscl.py: attention is that of eq. (1), the worth of a
+pair what its R_mt adds to u of eq. (2), spaces of contrast are those of eq. (3) to (5).
+"""
 
 from __future__ import annotations
 

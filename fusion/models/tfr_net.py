@@ -45,9 +45,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks.prenorm import PreNorm, later, sinusoids
-from fusion.blocks.recurrent import bidirectional
-from fusion.blocks.sequences import check_streams, visible
+from fusion.blocks.sequences import visible
 from fusion.models.base import WIDEST, FusionModel, check_settings
+from fusion.models.tfr_net_blocks import Pool, deepened, filling, padded, read
 from fusion.models.tfr_net_signals import signals_of
 from fusion.signals import FusionOutput, Trace
 from fusion.types import Card, FusionError, Modality, Task
@@ -144,9 +144,8 @@ class Config:
 
     def tokens_width(self) -> tuple[int, ...]:
         """Width of the encoder of eq. (2a) of each modality: T_m, or M D."""
-        return tuple(
-            len(self.modalities) * self.width if self.recon_axis == "time" else length for length in self.steps
-        )
+        both = len(self.modalities) * self.width
+        return tuple(both if self.recon_axis == "time" else length for length in self.steps)
 
     def rebuild_heads(self) -> tuple[int, ...]:
         """Heads of the encoder of eq. (2a) of each modality."""
@@ -155,38 +154,6 @@ class Config:
         return tuple(
             self.recon_heads or max(h for h in range(1, 26) if length % h == 0) for length in self.tokens_width()
         )
-
-
-class Pool(nn.Module):
-    """Eq. (3): from the steps of a modality to its utterance vector u."""
-
-    def __init__(self, width: int, hidden: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.gru = nn.GRU(width, hidden, layers, batch_first=True, bidirectional=True)
-        self.gate = nn.Conv1d(2 * hidden, 1, 3, padding=1)
-        self.linear = nn.Linear(width + 2 * hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, h: Tensor, real: Tensor, everywhere: bool) -> dict[str, Tensor]:
-        """h (B, T, M D), real (B, T) bool -> "gru" (B, T, 2K), "gate" (B, T), "utterance" (B, K), "winner" (B, K) int.
-
-        The maximum runs over real steps, or `everywhere`; without a real step u is 0.
-        """
-        lengths = real.sum(1)
-        read = bidirectional(self.gru, h, lengths.clamp(min=1))
-        there = (lengths > 0)[:, None]
-        read = read * there[..., None]
-        gate = torch.sigmoid(self.gate(read.transpose(1, 2)).squeeze(1))
-        return {"gru": read, "gate": gate} | self.pooled(h, gate[..., None] * read.tanh(), real, everywhere)
-
-    def pooled(self, h: Tensor, gated: Tensor, real: Tensor, everywhere: bool) -> dict[str, Tensor]:
-        """The maximum of eq. (3). gated (B, T, 2K) -> "utterance" (B, K) before dropout, "winner" (B, K) its steps"""
-        scores = self.linear(torch.cat((h, gated), -1))  # (B, T, K); tanh grows, so the maximum may go first
-        if not everywhere:
-            scores = scores.masked_fill(~real[..., None], -torch.inf)
-        best, winner = scores.max(1)
-        there = real.any(1, keepdim=True)
-        return {"utterance": torch.where(there, best.tanh(), 0.0), "winner": winner}
 
 
 class TFRNet(FusionModel):
@@ -259,36 +226,12 @@ class TFRNet(FusionModel):
         return FusionOutput(score, made["fused"], signals, extras)
 
     def inputs(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """What is read of a batch, in the trained lengths. -> {m: (B, T_m, D_m)} zero where unseen, {m: (B, T_m)} real
-
-        Raises FusionError.
-        """
-        check_streams(batch, self.config.modalities, self.config.widths)
-        for m, longest in zip(self.config.modalities, self.config.steps, strict=True):
-            mask = batch.mask[m]
-            if mask.shape[1] > longest:
-                raise FusionError(
-                    f'"{m}" has {mask.shape[1]} steps; this checkpoint reads {longest}. Shorten it, or train a new one.'
-                )
-            holes = (mask[:, 1:] & ~mask[:, :-1]).any(1)
-            if holes.any():
-                row = batch.ids[int(holes.nonzero()[0])]
-                raise FusionError(f'The real steps of "{m}" of sample "{row}" must come first and padding after them.')
-        real = {m: self._padded(batch.mask[m] & batch.has(m)[:, None], m) for m in self.config.modalities}
-        empty = ~torch.stack([steps.any(1) for steps in real.values()]).any(0)
-        if empty.any():
-            row = batch.ids[int(empty.nonzero()[0])]
-            raise FusionError(f'Sample "{row}" has not one step in any modality; give it one, or leave it out.')
-        read = {
-            m: self._padded(torch.where(visible(batch, m)[..., None], batch.features[m], 0.0), m)
-            for m in self.config.modalities
-        }
-        return read, real
+        """What is read of a batch, in the trained lengths. -> {m: (B, T_m, D_m)} 0 where unseen, {m: (B, T_m)} real"""
+        return read(batch, self.config.modalities, self.config.widths, self.config.steps)
 
     def _padded(self, x: Tensor, modality: str) -> Tensor:
         """Steps at the end up to the trained length. (B, T, ...) -> (B, T_m, ...)"""
-        missing = self.config.steps[self.config.modalities.index(modality)] - x.shape[1]
-        return F.pad(x, (0, 0) * (x.ndim - 2) + (0, missing)) if missing else x
+        return padded(x, self.config.steps[self.config.modalities.index(modality)])
 
     def answer(
         self, inputs: Mapping[str, Tensor], real: Mapping[str, Tensor], *, trace: bool = False
@@ -331,16 +274,8 @@ class TFRNet(FusionModel):
         self, modality: str, h: Tensor, real: Tensor, *, trace: bool = False
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Eq. (2a). h (B, T_m, M D), real (B, T_m) -> h' (B, T_m, M D), features (B, T_m, D_m), attention a layer"""
-        axis, encoder = self.config.recon_axis, self.rebuild[modality]
-        x = h if axis == "time" else h.permute((2, 0, 1) if axis == "batch" else (0, 2, 1))  # tokens second
-        count = x.shape[1]
-        unseen = later(count, count, x.device) if self.config.recon_causal else None
-        if axis == "time":  # a key that is padding is unseen; the first one never, so that no row is empty
-            padding = ~real
-            padding[:, 0] = False
-            unseen = padding[:, None, None] if unseen is None else unseen | padding[:, None, None]
-        x, attention = encoder(math.sqrt(x.shape[-1]) * x, None, unseen, trace=trace)
-        h = x if axis == "time" else x.permute((1, 2, 0) if axis == "batch" else (0, 2, 1))
+        config = self.config
+        h, attention = deepened(self.rebuild[modality], h, real, config.recon_axis, config.recon_causal, trace)
         return h, self.generate[modality](h), attention
 
     def loss(self, output: FusionOutput, batch: Batch, step: int = 0) -> dict[str, Tensor]:
@@ -362,20 +297,5 @@ class TFRNet(FusionModel):
 
     def terms(self, guess: Tensor, truth: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The two parts of eq. (4), before kappa. guess, truth (B, T, D), hidden (B, T) bool -> (), ()"""
-        if not self.config.target_grad:
-            truth = truth.detach()
-        made, wanted = (torch.where(hidden[..., None], x, 0.0) for x in (guess, truth))
-        entries = hidden.sum() * guess.shape[-1]
-        smooth = F.smooth_l1_loss(made, wanted, reduction="sum") / (entries + 1e-4)
-        moments = cmd(made.flatten(0, 1), wanted.flatten(0, 1)) / (entries + 1e-4)
-        if not self.config.empty_cmd:
-            moments = torch.where(entries > 0, moments, 0.0)
-        return smooth, moments
-
-
-def cmd(one: Tensor, other: Tensor) -> Tensor:
-    """Central moment discrepancy of two sets of rows, eq. (5), moments 1 to 3, no scaling. (N, D), (N, D) -> ()"""
-    means = one.mean(0), other.mean(0)
-    centred = one - means[0], other - means[1]
-    gaps = [means[0] - means[1], *((centred[0] ** k).mean(0) - (centred[1] ** k).mean(0) for k in (2, 3))]
-    return torch.stack([(gap.square().sum() + 1e-12).sqrt() for gap in gaps]).sum()
+        truth = truth if self.config.target_grad else truth.detach()
+        return filling(guess, truth, hidden, self.config.empty_cmd)

@@ -1,4 +1,8 @@
-"""What TFR-Net says about how it fused: attention by pair and layer, gates, winners of the maximum, guesses."""
+"""What TFR-Net says about how it fused: attention by pair and layer, gates, winners of the maximum, guesses.
+
+Paper: Yuan, Li, Xu, Yu, ACM MM 2021, doi:10.1145/3474085.3475585; released code: Columbine21/TFR-Net@1da0157. Equations
+are numbered in fusion/models/tfr_net.py: attention is that of eq. (2), gates and winners are those of eq. (3).
+"""
 
 from __future__ import annotations
 
