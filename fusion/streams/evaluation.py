@@ -108,8 +108,11 @@ def curve(
 ) -> Curve:  # fmt: skip
     """The main figure at each rate of missing data; the same draws at every rate of a seed, so a curve is not torn."""
     values = np.zeros((len(seeds), len(rates)))
+    values[:, [rate == 0 for rate in rates]] = one_figure(streams, rows, answers(model, streams, rows))
     for i, seed in enumerate(seeds):
         for j, rate in enumerate(rates):
+            if rate == 0:
+                continue
             generator = torch.Generator().manual_seed(seed)
             change: Change = lambda batch: missing.hide(batch, what, rate, generator)  # noqa: B023, E731
             values[i, j] = one_figure(streams, rows, answers(model, streams, rows, change))

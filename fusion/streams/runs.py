@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from fusion import checkpoints, jobs
 from fusion.data import DataSet, open_data
-from fusion.files import home
+from fusion.files import digest, home
 from fusion.metrics.intervals import paired_bootstrap
 from fusion.models import MODELS
 from fusion.settings import known_names, parsed
@@ -81,7 +81,7 @@ def train(
     models = [checkpoints.load(one) for one in made]
     found = dict(made[0].metrics)
     found["seeds"] = [{"seed": one.metrics["seed"], **_main(one.metrics["test"])} for one in made]
-    found |= _compared(key, task, recipe, models, numbers, home() / "runs" / title, resume, say)
+    found |= _compared(key, task, recipe, models, numbers, say)
     return _save(models[0], task, title, recipe, found)
 
 
@@ -174,9 +174,8 @@ def run(
 
 
 def _compared(
-    key: str, task: Task, recipe: StreamRecipe, ours: Sequence[FusionModel], seeds: Sequence[int], folder: Path,
-    resume: bool, say: Say,
-) -> dict[str, Any]:  # fmt: skip
+    key: str, task: Task, recipe: StreamRecipe, ours: Sequence[FusionModel], seeds: Sequence[int], say: Say
+) -> dict[str, Any]:
     """Ridge maps and the plain networks beside ours: figures, how far we are above each, areas under missing data."""
     streams, rows = task.streams, task.streams.rows("test")
     areas = {key: [curve(m, streams, rows, "modalities", seeds=CURVE_SEEDS) for m in ours]}
@@ -191,11 +190,9 @@ def _compared(
                 modalities=streams.names, widths=streams.widths, steps=tuple(streams.steps.values()),
                 classes=streams.classes,
             )  # fmt: skip
-            state = folder / f"{name}-{seed}"
-            if not resume:
-                (state / "state.pt").unlink(missing_ok=True)
-            state.mkdir(parents=True, exist_ok=True)
-            model, _, _ = run(name, config, task, replace(recipe, seed=seed), state, lambda _: None)
+            one = replace(recipe, seed=seed)
+            state = home() / "runs" / f"baseline-{name}-{_same(task, config, one)}"
+            model, _, _ = run(name, config, task, one, state, lambda _: None)
             said[name].append(answers(model, streams, rows))
             areas[name].append(curve(model, streams, rows, "modalities", seeds=CURVE_SEEDS))
     baselines |= {name: runs for name, runs in said.items() if name != key}
@@ -208,6 +205,12 @@ def _compared(
             name: [float(one.values[:, one.rates.index(0.5)].mean()) for one in found] for name, found in areas.items()
         },
     }  # fmt: skip
+
+
+def _same(task: Task, config: Any, recipe: StreamRecipe) -> str:
+    """What a baseline is known by: systems that are trained alike on the same samples share it."""
+    told = (dataclasses.asdict(config), dataclasses.asdict(recipe), task.streams.names, task.streams.encoders)
+    return digest(task.dataset.digest, repr(told))[:16]
 
 
 def _margin(
