@@ -60,10 +60,16 @@ class StreamedSet:
     checkpoint: str
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
+    scale: tuple[float, float]  # lowest and highest score
     levels: Mapping[str, str]  # {name of an embedding: the modality it is of, "a+b", or "fused"}
     followed: Mapping[str, Followed]  # {what vanishes: mean weights and gates at each of RATES}
     frame: pd.DataFrame
     _vectors: Callable[[], Vectors] = field(repr=False)
+
+    @property
+    def middle(self) -> float:
+        """The middle of the scale: scores on its two sides say opposite things."""
+        return sum(self.scale) / 2
 
     def vectors(self, name: str) -> np.ndarray:
         """One embedding of every row of the frame. -> (N, D) float32. Raises FusionError for another name."""
@@ -81,12 +87,15 @@ def stored(checkpoint: Checkpoint, dataset: DataSet) -> StreamedSet | None:
     for folder, meta, frame in shelf.found(KEPT_AS, checkpoint, dataset):
         try:
             modalities, classes = tuple(meta["modalities"]), tuple(meta["classes"])
+            low, high = map(float, meta["scale"])
             levels = {str(k): str(v) for k, v in meta["levels"].items()}
             followed = dict(meta["followed"])
-        except (KeyError, TypeError, AttributeError):  # changed by hand: it is made again
+        except (KeyError, TypeError, ValueError, AttributeError):  # changed by hand: it is made again
             continue
         read = _reader(folder, checkpoint, dataset, set(levels))
-        return StreamedSet(dataset.key, checkpoint.name, modalities, classes, levels, followed, frame, read)
+        return StreamedSet(
+            dataset.key, checkpoint.name, modalities, classes, (low, high), levels, followed, frame, read
+        )
     return None
 
 
@@ -103,9 +112,14 @@ def whole(reader: Reader, progress: Progress | None = None, *, bundled: bool = F
     frame = _frame(reader, rows.numpy(), said, weights)
     followed = _followed(reader, rows)
     classes = reader.model.classes
-    meta = {"modalities": list(reader.names), "classes": list(classes), "levels": levels, "followed": followed}
+    meta = {
+        "modalities": list(reader.names), "classes": list(classes), "scale": list(reader.span), "levels": levels,
+        "followed": followed,
+    }  # fmt: skip
     shelf.put(KEPT_AS, checkpoint, dataset, frame, meta, vectors, bundled=bundled)
-    return StreamedSet(dataset.key, checkpoint.name, reader.names, classes, levels, followed, frame, lambda: vectors)
+    return StreamedSet(
+        dataset.key, checkpoint.name, reader.names, classes, reader.span, levels, followed, frame, lambda: vectors
+    )
 
 
 def _followed(reader: Reader, rows: Tensor) -> dict[str, Followed]:
