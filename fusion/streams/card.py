@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,22 @@ def write(dataset: DataSet, model: FusionModel, recipe: StreamRecipe, found: Map
         f"Answers with {target} from {read}. Trained on the train samples of *{dataset.name}* ({dataset.word}), "
         f"encoders frozen, seed {recipe.seed}, epoch {found['epoch']} of {recipe.epochs} at most, learning rate "
         f"{recipe.rate:g}, {recipe.batch} samples a step; {hidden}. The epoch was chosen on the valid samples. "
-        f"{found['seconds']:,} seconds.", "",
+        f"{found['seconds']:,} seconds.{_settings(model)}", "",
     ]  # fmt: skip
     test = found.get("test")
     if test is None:
         return "\n".join(lines) + "\n"
     lines += _main(test, found, model.card.name) + _subsets(test) + _missing(test, found, model.card.key)
     return "\n".join([*lines, "", *dataset.notes]).rstrip() + "\n"
+
+
+def _settings(model: FusionModel) -> str:
+    """The settings that differ from the defaults, which are the paper's."""
+    config, usual = model.config, type(model.config)()
+    read = ("modalities", "widths", "steps", "classes")
+    names = [f.name for f in dataclasses.fields(config) if f.name not in read]
+    changed = [f"{n} = {getattr(config, n)}" for n in names if getattr(config, n) != getattr(usual, n)]
+    return f" Other than by default: {', '.join(changed)}." if changed else ""
 
 
 def _main(test: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 GIVEN = "given"  # encoder of a modality whose features came with the data set
 FARTHEST = 8.0  # standard deviations that a feature may lie from its mean; COVAREP has some at thousands
 WIDEST, NARROWED = 128, 64  # features of other modalities than texts above the one are brought down to the other
+READY = 2**30  # bytes
 STEADY = 1e-6  # spread below which a feature says nothing and is left at 0
 Progress = Callable[[str, int, int], None]
 
@@ -87,6 +88,7 @@ class Streams:
     labels: Mapping[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: N}, where steps have names of their own
     encoders: Mapping[str, str] = field(default_factory=dict)  # {m: encoder, or GIVEN}
     scale: Scale | None = None
+    ready: bool = False  # the features are on the scale already
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,7 +102,7 @@ class Streams:
     def widths(self) -> tuple[int, ...]:
         """D of each modality, as a batch has it."""
         raw = (self.features[m].shape[2] for m in self.names)
-        return tuple(raw) if self.scale is None else tuple(self.scale.width(m) for m in self.names)
+        return tuple(raw if self.scale is None or self.ready else (self.scale.width(m) for m in self.names))
 
     @cached_property
     def steps(self) -> dict[str, int]:
@@ -128,7 +130,9 @@ class Streams:
             longest = max(1, int(lengths.max(initial=0)))
             real = torch.from_numpy(np.arange(longest)[None] < lengths[:, None])
             value = torch.from_numpy(np.array(self.features[m][index, :longest])).float()
-            features[m] = (value if self.scale is None else self.scale.apply(m, value)) * real[..., None]
+            if self.scale is not None and not self.ready:
+                value = self.scale.apply(m, value)
+            features[m] = value * real[..., None]
             mask[m] = real
             if named:
                 steps[m] = tuple(self.step_names(m, int(row), longest) for row in index)
@@ -153,7 +157,23 @@ class Streams:
 
         widest: features above this width, those of texts too, are brought down to it; 0: as WIDEST and NARROWED say.
         """
-        return replace(self, scale=measured(self, self.rows("train"), widest))
+        return self.on(measured(self, self.rows("train"), widest))
+
+    def on(self, scale: Scale | None) -> Streams:
+        """The same samples on a scale: at once where they then fit into READY bytes, else as batches are cut."""
+        made = replace(self, scale=scale)
+        size = sum(self.features[m][..., 0].size * width * 4 for m, width in zip(made.names, made.widths, strict=True))
+        if scale is None or size > READY:
+            return made
+        return replace(made, features={m: self._on(scale, m) for m in self.names}, ready=True)
+
+    def _on(self, scale: Scale, modality: str, size: int = 256) -> np.ndarray:
+        raw = self.features[modality]
+        made = np.zeros((*raw.shape[:2], scale.width(modality)), np.float32)
+        for start in range(0, len(raw), size):
+            part = torch.from_numpy(np.array(raw[start : start + size])).float()
+            made[start : start + size] = scale.apply(modality, part).numpy()
+        return made
 
     def of(self, modalities: Sequence[str]) -> Streams:
         """The same samples with some modalities alone, in the order given; those that have none of them lose

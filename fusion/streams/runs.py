@@ -300,8 +300,7 @@ def task_of(checkpoint: Checkpoint, data: str | DataSet | None = None) -> Task:
     dataset = fitting(checkpoint, data)
     streams = read(dataset).of(checkpoint.config["modalities"])
     _widths(checkpoint, dataset, {m: streams.features[m].shape[2] for m in streams.names})
-    streams = replace(streams, scale=scale_of(checkpoint))
-    return Task(dataset, streams)
+    return Task(dataset, streams.on(scale_of(checkpoint)))
 
 
 def evaluate(checkpoint: Checkpoint, data: str | None, split: str) -> dict[str, Any]:
