@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -98,6 +98,12 @@ def subset(names: str, value: float, count: int = 50) -> Kept:
 MODALITIES = ("text", "audio", "vision")
 
 
+def around(turn: Callable[[float], float]) -> tuple[float, float]:
+    """An interval around 0.8, turned."""
+    low, high = sorted((turn(0.78), turn(0.82)))
+    return low, high
+
+
 @pytest.mark.parametrize("figure", ["accuracy", "mae"])
 def test_subsets_stand_the_best_first_beside_an_answer_from_nothing(figure: str) -> None:
     turn = (lambda v: v) if figure == "accuracy" else (lambda v: 1 - v)
@@ -105,14 +111,15 @@ def test_subsets_stand_the_best_first_beside_an_answer_from_nothing(figure: str)
         subset("text audio vision", turn(0.8)), subset("text audio", turn(0.85)), subset("text", turn(0.7), 31),
         subset("vision", turn(0.45)),
     ]  # fmt: skip
-    picture = missing.subsets(found, MODALITIES, figure=figure, nothing=turn(0.5))
+    picture = missing.subsets(found, MODALITIES, figure=figure, nothing=turn(0.5), interval=around(turn))
     whole(picture)
     np.testing.assert_allclose(values(picture.figure, 0, "x"), [turn(v) for v in (0.85, 0.8, 0.7, 0.45)], rtol=1e-5)
     (rule,) = picture.figure.layout.shapes
     assert rule.x0 == pytest.approx(turn(0.5))
     say = lambda *names: words.t("views.list.plus").join(words.t(f"name.{n}") for n in names)  # noqa: E731
-    gain = {"whole": num(turn(0.8)), "name": say("text"), "value": num(round(turn(0.7), 3))}
-    assert words.t("views.by_subset.gain", **gain) in picture.finding
+    gain = {"whole": num(round(turn(0.8), 3)), "name": say("text"), "value": num(round(turn(0.7), 3))}
+    sure = dict(zip(("low", "high"), (num(round(v, 3)) for v in around(turn)), strict=True))
+    assert words.t("views.by_subset.gain", **gain, **sure) in picture.finding
     best = {"name": say("text", "audio"), "value": num(round(turn(0.85), 3))}
     assert words.t("views.by_subset.best", **best) in picture.finding
     assert words.t("views.by_subset.useless", names=say("vision")) in picture.finding
@@ -122,8 +129,15 @@ def test_subsets_stand_the_best_first_beside_an_answer_from_nothing(figure: str)
 def test_a_single_modality_above_all_of_them_is_said() -> None:
     found = [subset("text audio", 0.6), subset("text", 0.7), subset("audio", 0.6)]
     picture = missing.subsets(found, ("text", "audio"), figure="accuracy", nothing=0.5)
-    facts = {"whole": num(0.6), "name": words.t("name.text"), "value": num(0.7)}
+    facts = {"whole": num(0.6), "name": words.t("name.text"), "value": num(0.7), "low": num(0.6), "high": num(0.6)}
     assert words.t("views.by_subset.loss", **facts) in picture.finding
+
+
+def test_what_lies_within_the_interval_of_all_is_not_said_to_differ() -> None:
+    found = [subset("text audio", 0.6), subset("text", 0.63), subset("audio", 0.5)]
+    picture = missing.subsets(found, ("text", "audio"), figure="accuracy", nothing=0.4, interval=(0.55, 0.65))
+    facts = {"whole": num(0.6), "name": words.t("name.text"), "value": num(0.63), "low": num(0.55), "high": num(0.65)}
+    assert picture.finding == words.t("views.by_subset.even", **facts)
 
 
 def test_the_voice_that_moves_most_is_named() -> None:

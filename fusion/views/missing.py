@@ -142,8 +142,14 @@ class Kept:
     count: int  # samples that have one of them
 
 
-def subsets(found: Sequence[Kept], modalities: Sequence[str], *, figure: str, nothing: float) -> Picture:
-    """With which modalities is it good? A bar a subset, the best first; an upright line at the answer from nothing."""
+def subsets(
+    found: Sequence[Kept], modalities: Sequence[str], *, figure: str, nothing: float,
+    interval: tuple[float, float] | None = None,
+) -> Picture:  # fmt: skip
+    """With which modalities is it good? A bar a subset, the best first; an upright line at the answer from nothing.
+
+    interval: of the figure with all of them; what lies inside isn't told apart
+    """
     key, title = "by-subset", t("views.by_subset.title")
     if not found:
         return base.nothing(key, title, t("views.missing.none"))
@@ -169,7 +175,7 @@ def subsets(found: Sequence[Kept], modalities: Sequence[str], *, figure: str, no
                "title": {"text": t(f"views.missing.figure.{figure}")}},
         yaxis={**LINES, "showgrid": False},
     )  # fmt: skip
-    finding = _chosen(order, modalities, sign, nothing)
+    finding = _chosen(order, modalities, sign, nothing, interval)
     table = pd.DataFrame({
         t("views.axis.modalities"): [*(plain(name(one), 80) for one in order), t("views.by_subset.none")],
         t(f"views.missing.figure.{figure}"): [*(one.value for one in order), nothing],
@@ -185,19 +191,24 @@ def _of(one: Kept) -> str:
     return COLOURS.get(one.modalities[0], CATEGORIES[0]) if len(one.modalities) == 1 else INK
 
 
-def _chosen(order: Sequence[Kept], modalities: Sequence[str], sign: int, nothing: float) -> str:
+def _chosen(
+    order: Sequence[Kept], modalities: Sequence[str], sign: int, nothing: float, interval: tuple[float, float] | None
+) -> str:
     """All of them against the best alone and against the best subset, and which are no better than nothing."""
     name = lambda one: t("views.list.plus").join(say(m) for m in one.modalities)  # noqa: E731
     whole = next((one for one in order if len(one.modalities) == len(modalities)), None)
     single = next((one for one in order if len(one.modalities) == 1), None)
+    apart = lambda value: interval is None or not interval[0] <= value <= interval[1]  # noqa: E731
     told = []
     if whole is not None and single is not None:
-        gain = sign * (whole.value - single.value)
-        told.append(t(
-            "views.by_subset.gain" if gain > 0 else "views.by_subset.loss", whole=num(round(whole.value, 3)),
-            name=name(single), value=num(round(single.value, 3)),
-        ))  # fmt: skip
-    if whole is not None and sign * (order[0].value - whole.value) > 5e-4:
+        way = "even" if not apart(single.value) else "gain" if sign * (whole.value - single.value) > 0 else "loss"
+        low, high = interval or (whole.value, whole.value)
+        facts = {
+            "whole": num(round(whole.value, 3)), "name": name(single), "value": num(round(single.value, 3)),
+            "low": num(round(low, 3)), "high": num(round(high, 3)),
+        }  # fmt: skip
+        told.append(t(f"views.by_subset.{way}", **facts))
+    if whole is not None and sign * (order[0].value - whole.value) > 5e-4 and apart(order[0].value):
         told.append(t("views.by_subset.best", name=name(order[0]), value=num(round(order[0].value, 3))))
     useless = [name(one) for one in order if sign * (one.value - nothing) <= 0]
     if useless:

@@ -89,6 +89,12 @@ def subsets_of(found: Checkpoint) -> tuple[list[Kept], float | None]:
     return kept, number(tables.get(named.NONE), figure)
 
 
+def interval_of(found: Checkpoint) -> tuple[float, float] | None:
+    """The 95 % interval of the main figure with all modalities, None where it wasn't measured."""
+    low, high = (number(test_of(found), name) for name in ("low", "high"))
+    return None if low is None or high is None else (low, high)
+
+
 def modalities_of(found: Checkpoint) -> tuple[str, ...]:
     """The modalities that a checkpoint reads, in its order."""
     return tuple(str(m) for m in found.config.get("modalities", ()))

@@ -110,7 +110,8 @@ def subsets(page: Fusing) -> None:
         st.info(t("views.missing.none"))
         return
     names = stream_figures.modalities_of(page.checkpoint)
-    page.show(lambda: views.subsets(found, names, figure=page.figure, nothing=nothing), "subsets")
+    sure = stream_figures.interval_of(page.checkpoint)
+    page.show(lambda: views.subsets(found, names, figure=page.figure, nothing=nothing, interval=sure), "subsets")
 
 
 def beside(page: Fusing) -> None:
@@ -154,7 +155,7 @@ def _margins(table: dict[str, object], count: int) -> list[Line]:
     for key, one in table.items():
         value, low, high = (stream_figures.number(one, name) for name in ("value", "low", "high"))
         if value is not None and low is not None and high is not None:
-            found.append(Line(t("fusing.less", name=called(key)), value, low, high, count))
+            found.append(Line(called(key), value, low, high, count))
     return found
 
 

@@ -185,6 +185,8 @@ class Triage:
         figure = "accuracy" if self.whole.classes else "mae"
         st.markdown(t(f"triage.wrong.{figure}"))
         lines = self.signs()
+        if not self.whole.classes and (told := ranked(self.frame)):
+            st.markdown(told)
         if lines:
             st.markdown(verdict(lines[0]))
             make = lambda: faithful.lines(  # noqa: E731
@@ -210,6 +212,8 @@ class Triage:
 
         made = []
         for name in ("conflict", "opposed", *(("doubt",) if self.whole.classes else ())):
+            if name == "opposed" and self.frame[name].nunique() < 2:
+                continue  # it can't tell anyone apart
             found, wrong, right = finds(self.whole, self.frame, name)
             if found is not None:
                 made.append(Line(t(f"triage.sign.{name}"), found.value, found.low, found.high, wrong + right))
@@ -257,6 +261,21 @@ def finds(whole: StreamedSet, frame: pd.DataFrame, sign: str) -> tuple[Interval 
     if min(len(bad), len(good)) < FEW:
         return None, len(bad), len(good)
     return auc_interval(bad, good), len(bad), len(good)
+
+
+def ranked(frame: pd.DataFrame) -> str:
+    """One sentence on how far disagreement goes along with the size of the error; "" of too few."""
+    from fusion.metrics.intervals import spearman_interval
+    from fusion.views.speech import num
+
+    known = frame[frame["error"].notna()]
+    if len(known) < 2 * FEW:
+        return ""
+    found = spearman_interval(known["conflict"].to_numpy(np.float64), known["error"].to_numpy(np.float64))
+    if found is None:
+        return ""
+    way = "yes" if found.low > 0 else "no" if found.high < 0 else "open"
+    return t(f"triage.ranked.{way}", **{name: num(round(getattr(found, name), 3)) for name in ("value", "low", "high")})
 
 
 def verdict(line: Line) -> str:
