@@ -118,7 +118,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet, whole: StreamedSet | None, no
         )  # fmt: skip
         source = st.session_state.get("stream_source") or "data"
     if source == OWN:
-        _own(checkpoint)
+        _own(checkpoint, dataset)
     else:
         _of_set(dataset, whole)
     if now is not None:
@@ -186,11 +186,11 @@ def first(dataset: DataSet, whole: StreamedSet | None) -> list[Sample]:
     return list({sample.id: sample for sample in found}.values())
 
 
-def _own(checkpoint: Checkpoint) -> None:
+def _own(checkpoint: Checkpoint, dataset: DataSet) -> None:
     """A text to type, a picture and a recording to drop, of the modalities that the checkpoint has encoders for."""
     from fusion.views.speech import say
 
-    can = droppable(checkpoint)
+    can, several = droppable(checkpoint), len(_images(checkpoint, dataset)) > 1
     if "text" in can:
         if "stream_text" not in st.session_state:
             st.session_state["stream_text"] = state.get("text")
@@ -198,9 +198,9 @@ def _own(checkpoint: Checkpoint) -> None:
             t("streams.text"), key="stream_text", height=80, max_chars=LONGEST, help=t("streams.text.help"),
             on_change=lambda: state.put(text=st.session_state["stream_text"].strip(), id=None),
         )  # fmt: skip
-    if "image" in can:
-        st.markdown(t("inspect.drop"))
-        pickers.drop_box("stream_image", lambda _, picture: _bring("image", picture))
+    for modality in _images(checkpoint, dataset):
+        st.markdown(t("streams.drop.image", name=say(modality)) if several else t("inspect.drop"))
+        pickers.drop_box(f"stream_{modality}", lambda _, picture, modality=modality: _bring(modality, picture))
     if "audio" in can:
         st.markdown(t("streams.drop"))
         pickers.drop_box("stream_audio", lambda _, sound: _bring("audio", sound), sound=True)
@@ -214,6 +214,12 @@ def _own(checkpoint: Checkpoint) -> None:
     others = [say(m) for m in names_of(checkpoint) if m not in can]
     if others:
         st.caption(t("streams.not_droppable", names=t("views.list.comma").join(others)))
+
+
+def _images(checkpoint: Checkpoint, dataset: DataSet) -> list[str]:
+    """The modalities among those to bring that are pictures."""
+    kinds = {} if dataset.streams is None else {m.name: m.kind for m in dataset.streams.modalities}
+    return [m for m in droppable(checkpoint) if kinds.get(m, m) == "image"]
 
 
 def _bring(modality: str, part: Image | Audio) -> None:

@@ -46,9 +46,20 @@ class Looked:
         line = self.line if edited else ""
         grid.show(lambda: cache.made(make, "streams", *self.key, line, name), name, **how)
 
+    def both(self, make: Callable[[StreamObservation], Picture], name: str) -> None:
+        """A picture of the whole observation, of the sample as it was too where there are edits."""
+        if not self.seen.edits:
+            self.show(lambda: make(self.seen), name)
+            return
+        plain = stream_cache.looked(self.checkpoint, self.dataset, self.now.sample, self.now.own, "")
+        for place, told, one in zip(st.columns(2), ("before", "after"), (plain, self.seen), strict=True):
+            with place:
+                st.markdown(f"**{t(f'streams.{told}')}**")
+                self.show(lambda one=one: make(one), f"{name}_{told}", edited=told == "after")
+
     def signal(self, view: Callable[..., Picture | None], name: str, **choice: Hashable) -> bool:
         """A view of the signal of a name, as it was and after the edits where there are some. -> whether one applies"""
-        words = tuple(sorted((key, str(value)) for key, value in choice.items()))
+        words = tuple(sorted((key, str(value)) for key, value in choice.items() if key != "picture"))
 
         def made(trace: Trace, line: str) -> Picture | None:
             make = lambda: view(trace[name], self.seen.sample, trace, **choice)  # noqa: E731
@@ -111,7 +122,7 @@ def overview(on: Looked) -> None:
     if seen.classes:
         was = None if seen.before is None else seen.before.chances
         on.show(lambda: streams.chances(seen.answer.chances, was), "chances")
-    on.show(lambda: streams.subsets(seen.effects, bool(seen.classes)), "answers")
+    on.both(lambda one: streams.subsets(one.effects, bool(one.classes)), "answers")
     for modality, part in seen.sample.parts.items():
         if isinstance(part, Audio) and modality in stream_finder.names_of(on.checkpoint):
             on.show(lambda part=part: streams.spectrogram(stream_cache.spectrogram(part)), "spectrogram", edited=False)
@@ -140,7 +151,8 @@ def _parts(on: Looked) -> None:
                 st.markdown(t("streams.given" if has else "streams.lacks"))
             if modality in done:
                 edit = done[modality]
-                st.badge(t(f"streams.done.{edit.how}", name=say(modality), rate=percent(edit.rate)), color="orange")
+                told = t(f"streams.done.{edit.how}", name=say(modality), rate=percent(edit.rate))
+                st.markdown(f":orange[**{plain(told, 120)}**]")
             alone = on.seen.alone.get(modality)
             if alone is not None:
                 said = answered(alone.said) if alone.said else ""
@@ -162,11 +174,23 @@ def crossing(on: Looked) -> None:
         return
     between = sorted(found, key=lambda name: found[name].queries == found[name].keys)  # what crosses comes first
     name, head = _head(between, {one: signal.value.shape[1] for one, signal in found.items()})
-    on.signal(attention.regions, name, head=head)
+    picture, fit = _behind(on, found[name].keys)
+    on.signal(attention.regions, name, head=head, picture=picture, fit=fit)
     on.signal(attention.matrix, name, head=head)
     on.signal(attention.words, name, head=head)
     if len(found) > 1 or found[name].value.shape[1] > 1:
         on.signal(heads.heads, name)
+
+
+def _behind(on: Looked, modality: str) -> tuple[bytes | None, str]:
+    """The picture whose regions are looked at, and how its encoder lays it on a square."""
+    from fusion.encoders import image_encoder
+    from fusion.types import Image
+
+    part = on.seen.sample.parts.get(modality)
+    if not isinstance(part, Image) or modality not in stream_finder.droppable(on.checkpoint):
+        return None, "pad"
+    return cache.shown(part), image_encoder(on.checkpoint.encoders[modality]).recipe.fit
 
 
 def _head(names: list[str], heads: dict[str, int]) -> tuple[str, int | None]:
@@ -267,13 +291,17 @@ def what_if(on: Looked) -> None:
         name = st.selectbox(t("streams.whatif.signal"), names, key=key, format_func=say, width=420)
         for view in VIEWS[type(on.any(name))]:
             on.signal(view, name)
-    worth = Parts(
-        name="worth", unit="none", value=seen.effects.value.new_tensor([list(seen.shapley.values())]),
-        voices=tuple(seen.shapley), total="answer_above_nothing", caveat="caveat.stream_subsets",
-    )  # fmt: skip
-    picture = modalities.shares(worth, seen.sample, seen.trace)
-    if picture is not None:
-        on.show(lambda: picture, "worth")
+
+    def worth(one: StreamObservation) -> Picture:
+        signal = Parts(
+            name="worth", unit="none", value=one.effects.value.new_tensor([list(one.shapley.values())]),
+            voices=tuple(one.shapley), total="answer_above_nothing", caveat="caveat.stream_subsets",
+        )  # fmt: skip
+        picture = modalities.shares(signal, one.sample, one.trace)
+        assert picture is not None, "parts of one number have one"
+        return picture
+
+    on.both(worth, "worth")
     seconds = seen.seconds
     st.caption(t("streams.seconds", total=f"{seconds['total'] * 1000:.0f}", encode=f"{seconds['encode'] * 1000:.0f}"))
 

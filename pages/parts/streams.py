@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusion.streams.whole import StreamedSet
     from pages.parts.stream_finder import Chosen
 
-CELL = 130  # pixels: five numbers in a row beside the input, two on a phone
+CELL, WIDE = 116, 196  # pixels of a number, and of an answer in words; two in a row on a phone
 
 
 def show() -> None:
@@ -105,7 +105,8 @@ def strip(seen: StreamObservation) -> None:
     with st.container(border=True, horizontal=True, gap="small", key="card_verdict"):
         for key, value, below in cells:
             st.metric(
-                t(f"streams.verdict.{key}"), value, below, delta_color="off", delta_arrow="off", width=CELL,
+                t(f"streams.verdict.{key}"), value, below, delta_color="off", delta_arrow="off",
+                width=WIDE if key in ("answer", "before") else CELL,
                 help=t(f"streams.verdict.{key}.help"),
             )  # fmt: skip
     if seen.before is not None:
