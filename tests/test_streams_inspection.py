@@ -111,10 +111,9 @@ def test_nothing_left_or_nothing_there_is_said(reader: Reader) -> None:
 def test_given_numbers_are_brought_to_the_scale_of_the_training_samples(reader: Reader) -> None:
     id = ids(reader)[0]
     row = reader.streams.ids.index(id)
-    parts = {
-        m: Numbers(np.array(reader.streams.features[m][row, : int(reader.streams.length[m][row])]))
-        for m in reader.names
-    }
+    given = reader.dataset.streams
+    assert given is not None
+    parts = {m: Numbers(np.array(given.features[m][row, : int(given.length[m][row])])) for m in reader.names}
     own = reader.inspect(Sample("mine", parts))
     assert own.answer.strength == pytest.approx(reader.inspect(id).answer.strength, abs=1e-6)
     assert own.truth is None

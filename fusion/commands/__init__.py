@@ -63,16 +63,20 @@ def _observe(parser: argparse.ArgumentParser) -> None:
 
 def _adopt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="folder with pytorch_model.bin, pytorch_encoder.bin and model_config.json; or "
-                        "one file: a state dict of MCLEA, MEAformer, IMF or HSCL, or the variables of TATE as .npz or "
-                        ".safetensors")  # fmt: skip
+                        "one file: a state dict of MCLEA, MEAformer, IMF, HSCL or TFR-Net, or the variables of TATE as "
+                        ".npz or .safetensors")  # fmt: skip
     parser.add_argument("--out", help="folder of the new checkpoint (default: beside your others)")
     parser.add_argument("--vocab", help="vocab.txt of its text encoder, where the folder has none")
     parser.add_argument("--data", help="whose entities a state dict knows: dbp15k:FOLDER, triples:FOLDER")
     parser.add_argument("--modalities", help="of a state dict: which were read, apart by commas")
     parser.add_argument("--heads", type=int, help="of MEAformer's transformer (default 1), of HSCL's attention to "
-                        "text (default 12), or of TATE (default 4): no file says them")  # fmt: skip
+                        "text (12), of TFR-Net (6), or of TATE (4): no file says them")  # fmt: skip
     parser.add_argument("--encoder-heads", help="of HSCL's encoders of sound and vision, apart by a comma (default: "
                         "those of the paper's widths)")  # fmt: skip
+    parser.add_argument("--text-heads", type=int, help="of TFR-Net's text encoder (default 12)")
+    parser.add_argument("--recon-heads", type=int, default=0, help="of what rebuilds hidden steps in TFR-Net (default: "
+                        "25, or the next number that divides its lengths)")  # fmt: skip
+    parser.add_argument("--scale", help="of HSCL and TFR-Net: lowest and highest score (default -3,3)")
     parser.add_argument("--steps", help="of TATE: longest vision, audio and text (default 100,150,25)")
     parser.add_argument("--classes", help="of TATE: names of its classes in their order, apart by commas")
     parser.add_argument("--tag", help="of TATE: the tag that its program gave every sample (default 0110)")

@@ -34,7 +34,7 @@ def _import(options: argparse.Namespace) -> int:
     if folder.exists() and not _ours(folder):
         raise FusionError(f'"{folder}" holds something else; name a new folder, or an earlier copy, with --out.')
     with progress("row", options.json) as moved:
-        said = import_file(path, folder, _scale(options.scale), classes=options.classes, progress=moved)
+        said = import_file(path, folder, read_scale(options.scale), classes=options.classes, progress=moved)
     if options.json:
         show(said | {"folder": str(folder), "spec": f"mmsa:{folder}"})
         return 0
@@ -59,7 +59,7 @@ def _ours(folder: Path) -> bool:
         return not any(folder.iterdir())
 
 
-def _scale(text: str | None) -> tuple[float, float] | None:
+def read_scale(text: str | None) -> tuple[float, float] | None:
     """Lowest and highest score. Raises FusionError for anything but two rising numbers."""
     if text is None:
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusion.commands.entities import adopt_entities, inspect_entity, observe_entities, train_entities
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
+from fusion.commands.obtaining import read_scale
 from fusion.commands.streams import evaluate_streams, inspect_stream, observe_streams, train_streams
 from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
 from fusion.types import FusionError
@@ -97,14 +98,23 @@ def adopt(options: argparse.Namespace) -> int:
     """An official checkpoint folder -> a Fusionscope checkpoint."""
     from fusion import adopt as adopting
     from fusion.files import home
-    from fusion.streams import official, official_tate
+    from fusion.streams import official, official_tate, official_tfr_net
+    from fusion.streams.adopted import MOSI
 
     source = Path(options.folder).expanduser().resolve()  # "." has a name then
     destination = Path(options.out).expanduser() if options.out else home() / "checkpoints" / source.stem
     vocabulary = Path(options.vocab).expanduser() if options.vocab else None
+    scale = read_scale(options.scale) or MOSI
     if source.is_file() and not options.data and official.recognised(source):
         told = read_numbers("--encoder-heads", options.encoder_heads)
-        made = official.adopt(source, destination, vocabulary=vocabulary, heads=options.heads, encoder_heads=told)
+        made = official.adopt(
+            source, destination, vocabulary=vocabulary, heads=options.heads, encoder_heads=told, scale=scale
+        )
+    elif source.is_file() and not options.data and official_tfr_net.recognised(source):
+        made = official_tfr_net.adopt(
+            source, destination, vocabulary=vocabulary, heads=options.heads, text_heads=options.text_heads,
+            recon_heads=options.recon_heads, scale=scale,
+        )  # fmt: skip
     elif source.is_file() and not options.data and official_tate.recognised(source):
         made = official_tate.adopt(
             source, destination, heads=options.heads, steps=read_numbers("--steps", options.steps),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fusion.types import Sample
 
 ENCODED = {"text": "minilm", "image": "efficientnet-lite0", "audio": "mel"}  # by which encoder, unless told
+INSIDE = "folder:"  # how the name of an encoder begins that lies inside a checkpoint
 PIECES = 32  # of a text: a name with its keywords, a sentence
 
 
@@ -74,9 +76,13 @@ def _one(kind, name, modality, samples, progress):  # type: ignore[no-untyped-de
     return values, mask.sum(1).astype(np.int64), found.present.numpy(), unit
 
 
-def encode_part(name: str, modality: str, sample: Sample, kind: str) -> tuple[Tensor, Steps, list[Notice]] | None:
+def encode_part(
+    name: str, modality: str, sample: Sample, kind: str, root: Path | None = None, longest: int = PIECES
+) -> tuple[Tensor, Steps, list[Notice]] | None:
     """One part of one sample as steps with their names and what a reader should know; None where it isn't there.
 
+    root: the folder of a checkpoint that has its own encoders. Such a text encoder reads up to `longest` pieces, and
+    padding after them, as official programs do: its steps then go on past their names.
     Raises FusionError for a picture or a recording that can't be read.
     """
     part = sample.parts.get(modality)
@@ -84,16 +90,22 @@ def encode_part(name: str, modality: str, sample: Sample, kind: str) -> tuple[Te
     if kind == "text":
         if not isinstance(part, Text) or not part.raw.strip():
             return None
-        made = text_encoder(name).encode([part], length=PIECES, padding="zero")
+        encoder, own = text_encoder(name, root), name.startswith(INSIDE)
+        limit = min(longest, encoder.max_length) if own else PIECES
+        made = encoder.encode([part], length=limit, padding="read" if own else "zero")
         if made.unknown and made.unknown[0] > UNKNOWN_LIMIT:
-            languages = ", ".join(text_encoder(name).languages)
+            languages = ", ".join(encoder.languages)
             notices.append(Notice("notice.unknown", {"share": f"{made.unknown[0]:.0%}", "languages": languages}))
         if made.truncated and made.truncated[0]:
-            notices.append(Notice("notice.truncated", {"words": made.truncated[0], "limit": PIECES}))
+            notices.append(Notice("notice.truncated", {"words": made.truncated[0], "limit": limit}))
+        if own:
+            count = int(made.mask[0].sum())
+            names = made.names[0]
+            return made.steps[0].cpu(), replace(names, labels=names.labels[:count], group=names.group[:count]), notices
     elif kind == "image":
         if not isinstance(part, Image):
             return None
-        made = image_encoder(name).encode([part.open()])
+        made = image_encoder(name, root).encode([part.open()])
     else:
         if not isinstance(part, Audio):
             return None

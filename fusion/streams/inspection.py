@@ -159,9 +159,11 @@ class Reader:
             elif len(value) > longest:
                 value = value[:longest]
                 notices.append(Notice("notice.cut", {"modality": m, "limit": longest}))
-            names = replace(names, labels=names.labels[: len(value)], group=names.group[: len(value)])
+            real = min(len(names.labels), len(value))  # an encoder of the checkpoint's own reads padding after it
+            more = len(value) - real
+            names = replace(names, labels=names.labels[:real] + ("",) * more, group=names.group[:real] + (-1,) * more)
             features[m], steps[m] = value[None], (names,)
-            mask[m] = torch.full((1, len(value)), there)
+            mask[m] = (torch.arange(len(value)) < real)[None] & there
             present.append(there)
             if not there:
                 notices.append(Notice("notice.absent", {"modality": m}))
@@ -191,7 +193,8 @@ class Reader:
             labels = tuple(f"{unit} {i + 1}" for i in range(len(value)))
             names = Steps(labels, tuple(range(len(labels))), labels)
         else:
-            found = encode_part(name, modality, sample, self.kind(modality))
+            longest = self.model.config.steps[self.names.index(modality)]
+            found = encode_part(name, modality, sample, self.kind(modality), self.checkpoint.folder, longest)
             if found is None:
                 return None, Steps((), (), ()), []
             value, names, notices = found

@@ -18,7 +18,9 @@ from fusion.blocks.multihead import positions
 from fusion.files import file_digest
 from fusion.foreign import Foreign, fill, state_dict
 from fusion.models.hscl import HEADS, HSCL
+from fusion.models.official import bert
 from fusion.models.official import hscl as names
+from fusion.streams.adopted import MOSI, NO_VOCABULARY, check_place, scored
 from fusion.streams.inputs import GIVEN
 from fusion.types import FusionError
 
@@ -45,20 +47,17 @@ def recognised(source: Path) -> bool:
 
 def adopt(
     source: Path, destination: Path, *, vocabulary: Path | None = None, heads: int | None = None,
-    encoder_heads: Sequence[int] = (),
+    encoder_heads: Sequence[int] = (), scale: tuple[float, float] = MOSI,
 ) -> Checkpoint:  # fmt: skip
     """Turn an official HSCL state dict into a checkpoint with the released switches and its text encoder inside.
 
     `vocabulary` is the vocab.txt of its text encoder, by default the one beside the file; without one the checkpoint is
     whole but can't read raw text yet. `heads` of the text encoder and of both attentions, `encoder_heads` of sound and
-    vision: no file says them; by default the paper's, for the widths of the paper.
+    vision: no file says them; by default the paper's, for the widths of the paper. `scale`: lowest and highest score
+    that it was trained on.
     Raises FusionError on damaged or code-bearing files, missing or unknown tensors, and heads that don't fit.
     """
-    taken = destination.exists() and (not destination.is_dir() or any(destination.iterdir()))
-    if taken and not (destination / "weights.safetensors").is_file():
-        raise FusionError(
-            f'"{destination.name}" exists and is no checkpoint, and would be replaced; choose another folder.'
-        )
+    check_place(destination)
     file = state_dict(source)
     lacking = [key for key in names.needed() if file.axis(key, 0) is None]
     if lacking:
@@ -72,7 +71,7 @@ def adopt(
     }  # fmt: skip
     encoders = {"text": "folder:encoders/text", "audio": GIVEN, "vision": GIVEN}
     return checkpoints.save(
-        destination, model, encoders=encoders, data="not recorded in the official file", metrics={},
+        destination, model, encoders=encoders, data="not recorded in the official file", metrics=scored(scale),
         card=_card(destination.name, origin, model.config, words is not None), origin=origin,
         fill=lambda aside: write_text(aside / "encoders" / "text", Texts(*texts, words, True)),
     )  # fmt: skip
@@ -95,9 +94,9 @@ def filled(
             "how many heads their encoders have: --encoder-heads N,N."
         )
     config = names.config(file.tensors, heads=heads or 12, encoder_heads=tuple(encoder_heads))
-    bert = names.bert_config(file.tensors, config.heads)
+    texts = bert.config(file.tensors, names.TEXT_ENCODER, config.heads)
     with torch.device("meta"):
-        model, text = HSCL(config), BertModel(bert).state_dict()
+        model, text = HSCL(config), BertModel(texts).state_dict()
     own = model.state_dict()
     foreign = lambda key: names.official_name(key) if key in own else key  # noqa: E731
     state = fill(
@@ -106,7 +105,7 @@ def filled(
     )  # fmt: skip
     _check_positions(file)
     model.load_state_dict({key: state[key] for key in own}, assign=True)
-    return model.eval().requires_grad_(False), (bert, {key: state[names.TEXT_ENCODER + key] for key in text})
+    return model.eval().requires_grad_(False), (texts, {key: state[names.TEXT_ENCODER + key] for key in text})
 
 
 def _check_positions(file: Foreign) -> None:
@@ -132,10 +131,6 @@ def _dropped(file: Foreign) -> list[str]:
 def _card(name: str, origin: Mapping[str, Any], config: Config, reads_text: bool) -> str:
     hashes = "\n".join(f"- `{file}` sha256 `{value}`" for file, value in origin["sha256"].items())
     dropped = "\n".join(f"- {line}" for line in origin["dropped"]) or "- nothing"
-    vocabulary = """
-Its text encoder has **no vocabulary**: put the `vocab.txt` that it was trained with into `encoders/text`, or adopt it
-again with `--vocab FILE`. Until then it can't read raw text.
-"""
     heads = ", ".join(map(str, config.own_heads()))
     return f"""# {name}
 
@@ -148,7 +143,7 @@ attentions, padding of text that is read, and summary tokens of sound and vision
 saved by nobody. Here they are drawn once, from seed {config.cls_seed}: with other ones its answers change a little.
 Text of width {config.widths[0]} with {config.text_heads()} heads, sound and vision of widths {config.widths[1]} and
 {config.widths[2]} with {heads} heads; heads and lengths are recorded in no file. Its text encoder is in here.
-{"" if reads_text else vocabulary}
+{"" if reads_text else NO_VOCABULARY}
 ## Files
 {hashes}
 

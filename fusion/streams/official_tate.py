@@ -23,6 +23,7 @@ from fusion.files import file_digest
 from fusion.foreign import Foreign, fill
 from fusion.models.official import tate as names
 from fusion.models.tate import TATE
+from fusion.streams.adopted import check_place
 from fusion.streams.inputs import GIVEN
 from fusion.types import FusionError
 
@@ -81,11 +82,7 @@ def adopt(
     program for MOSI; IEMOCAP has steps 100, 150, 50 and tag 0 0 0 1. classes: their names, by default numbers.
     Raises FusionError on damaged files, missing or unknown variables, and on what doesn't fit them.
     """
-    taken = destination.exists() and (not destination.is_dir() or any(destination.iterdir()))
-    if taken and not (destination / "weights.safetensors").is_file():
-        raise FusionError(
-            f'"{destination.name}" exists and is no checkpoint, and would be replaced; choose another folder.'
-        )
+    check_place(destination)
     file = variables(source)
     model = filled(file, heads or HEADS, tuple(steps) or STEPS, classes, tuple(tag) or TAG)
     origin: dict[str, Any] = {

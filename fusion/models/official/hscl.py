@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fusion.models.hscl import Config
+from fusion.models.official import bert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
-    from transformers import BertConfig
 
 TEXT_ENCODER = "text_enc.bertmodel."
 POSITIONS = "pos_encoder.pe"  # sines and cosines, a table of 5,000 steps
@@ -66,12 +66,8 @@ def official_name(own: str, modalities: Sequence[str] = ("text", "audio", "visio
 def needed() -> tuple[str, ...]:
     """Keys without which no size can be read."""
     inner = (f"{name}.transformer_encoder.layers.0.linear1.weight" for name in _ENCODERS.values())
-    at = f"{TEXT_ENCODER}embeddings"
-    tables = (f"{at}.{kind}_embeddings.weight" for kind in ("word", "position", "token_type"))
-    return (
-        *(f"FC_{letter}.linear_1.weight" for letter in _LETTERS.values()), f"{HEAD['feature']}.weight", *inner, *tables,
-        f"{TEXT_ENCODER}encoder.layer.0.intermediate.dense.weight",
-    )  # fmt: skip
+    letters = (f"FC_{letter}.linear_1.weight" for letter in _LETTERS.values())
+    return (*letters, f"{HEAD['feature']}.weight", *inner, *bert.needed(TEXT_ENCODER))
 
 
 def settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -92,19 +88,3 @@ def settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 def config(weights: Mapping[str, Tensor], **overrides: Any) -> Config:
     """The settings of a released HSCL by its tensors."""
     return Config.released(**(settings(weights) | overrides))
-
-
-def bert_config(weights: Mapping[str, Tensor], heads: int, dropout: float = 0.1) -> BertConfig:
-    """The settings of its text encoder by its tensors, under official names, but for the number of heads."""
-    from transformers import BertConfig  # seconds to import
-
-    at = f"{TEXT_ENCODER}embeddings."
-    words = weights[f"{at}word_embeddings.weight"].shape
-    found = {m[1] for key in weights if (m := re.match(rf"{re.escape(TEXT_ENCODER)}encoder\.layer\.(\d+)\.", key))}
-    return BertConfig(
-        vocab_size=words[0], hidden_size=words[1], num_hidden_layers=max(1, len(found)), num_attention_heads=heads,
-        intermediate_size=weights[f"{TEXT_ENCODER}encoder.layer.0.intermediate.dense.weight"].shape[0],
-        max_position_embeddings=weights[f"{at}position_embeddings.weight"].shape[0],
-        type_vocab_size=weights[f"{at}token_type_embeddings.weight"].shape[0], hidden_act="gelu",
-        layer_norm_eps=1e-12, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
-    )  # fmt: skip
