@@ -85,7 +85,8 @@ def level_of(whole: StreamedSet, name: str) -> str:
     names = t("views.list.plus").join(say(one) for one in modality.split("+"))
     depth = {0: "uni", 1: "bi", 99: "fused"}.get(_depth(modality), "multi")
     told = t(f"map.level.{depth}", names=names)
-    return told if name in (modality, "fused") else t("map.level.named", level=told, name=say(name))
+    lone = list(whole.levels.values()).count(modality) < 2  # one embedding of a level needs no name beside it
+    return told if lone else t("map.level.named", level=told, name=say(name))
 
 
 def rows_of(whole: StreamedSet, space: str) -> Rows:

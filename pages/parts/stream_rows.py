@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = 50  # rows at once: each brings a picture of some 2 kB
 LONGEST = 160  # characters of a text
+WORDS = 124  # pixels of a column whose heading is some words
 
 
 def show(dataset: DataSet, whole: StreamedSet, part: pd.DataFrame, key: str) -> None:
@@ -83,20 +84,24 @@ def _config(whole: StreamedSet) -> dict[str, object]:
         "picture": kinds.ImageColumn(t("table.picture"), width=64),
         "text": kinds.TextColumn(t("table.text"), width="medium"),
         "has": kinds.TextColumn(t("triage.column.has"), width="small"),
-        "said": kinds.TextColumn(t("triage.column.said"), width="small"),
+        "said": kinds.TextColumn(t("triage.column.said"), width=WORDS),
         "badge": kinds.TextColumn(t("triage.column.badge"), help=t("triage.column.badge.help"), width="small"),
         "opposed": kinds.TextColumn(t("triage.column.opposed"), help=t("triage.column.opposed.help"), width="small"),
         "conflict": kinds.ProgressColumn(
             t("triage.column.conflict"), help=t("triage.column.conflict.help"), format="%.2f", min_value=0.0,
-            max_value=1.0, width="small",
+            max_value=1.0, width=WORDS,
         ),
         "loss": kinds.NumberColumn(
             t("triage.column.loss"), help=t("triage.column.loss.help"), format="%.3f", width="small"
         ),
         "id": kinds.TextColumn("id", width="small"),
     }  # fmt: skip
-    target = kinds.TextColumn if whole.classes else kinds.NumberColumn
-    config["target"] = target(t("triage.column.target"), width="small")
+    truth = t("triage.column.target")
+    config["target"] = (
+        kinds.TextColumn(truth, width=WORDS)
+        if whole.classes
+        else kinds.NumberColumn(truth, format="%.2f", width="small")
+    )
     told = "triage.column.chance.help" if whole.classes else "triage.column.answer.help"
     config["answer"] = kinds.NumberColumn(
         t("triage.column.chance" if whole.classes else "triage.column.answer"), help=t(told), format="%.2f",
@@ -104,7 +109,7 @@ def _config(whole: StreamedSet) -> dict[str, object]:
     )  # fmt: skip
     for m in whole.modalities:
         label = t("triage.column.alone", name=say(m))
-        alone = {"help": t("triage.column.alone.help"), "width": "small"}
+        alone = {"help": t("triage.column.alone.help"), "width": WORDS}
         config[f"alone_{m}"] = (
             kinds.TextColumn(label, **alone) if whole.classes else kinds.NumberColumn(label, format="%.2f", **alone)
         )
