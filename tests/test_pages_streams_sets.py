@@ -182,6 +182,26 @@ def test_the_curve_is_that_of_the_metrics_file_and_others_of_the_data_set_stand_
         assert told("fusing.alone", data=told(f"data.{SCORE}")) in said(at)
 
 
+def test_seeds_of_one_system_are_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = checkpoints.read(home / "checkpoints" / "weighs")
+    curve = {**own.metrics["test"]["curves"][0]}
+    better = {**curve, **{name: [v + 0.1 for v in curve[name]] for name in ("mean", "low", "high")}}
+    again = replace(
+        own, name="weighs-38", folder=home / "elsewhere",
+        metrics={**own.metrics, "recipe": {**own.metrics["recipe"], "seed": 38},
+                 "test": {**own.metrics["test"], "curves": [better]}},
+    )  # fmt: skip
+    unlike = replace(again, name="other", metrics={**again.metrics, "recipe": {"hide": "steps", "seed": 1}})
+    monkeypatch.setattr(stream_figures, "others", lambda _: [again, unlike])
+    words.use("en")
+    both, alone = stream_figures.runs_beside(own, curve["what"])
+    assert both.name == told("fusing.together", name="weighs", count=2)
+    np.testing.assert_allclose(both.mean, np.asarray(curve["mean"]) + 0.05)
+    np.testing.assert_allclose(both.low, curve["low"])
+    np.testing.assert_allclose(both.high, better["high"])
+    assert (both.draws, alone.name) == (6, "other")
+
+
 def test_what_goes_missing_stands_in_the_address(app: Open) -> None:
     at = app("fusion", ckpt="weighs")
     at.button_group(key="fusing_what").set_value("steps").run()

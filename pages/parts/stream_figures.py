@@ -6,11 +6,13 @@ left out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusion.words import t
 from pages.parts import cache, using
 
 if TYPE_CHECKING:
@@ -40,7 +42,37 @@ def hidden(found: Checkpoint) -> tuple[str, ...]:
     return tuple(what for what in named if isinstance(what, str) and run_of(found, what) is not None)
 
 
-def run_of(found: Checkpoint, what: str, label: str = "") -> Run | None:
+def runs_beside(found: Checkpoint, what: str) -> list[Run]:
+    """The curve of a checkpoint, then those of others of its data set; seeds of one system are one curve together."""
+    from fusion.views.missing import Run
+
+    groups: dict[str, list[tuple[str, Run]]] = {}
+    for one in (found, *others(found)):
+        run = run_of(one, what)
+        if run is not None:
+            groups.setdefault(_trained_alike(one), []).append((one.name, run))
+    made = []
+    for members in groups.values():
+        first = members[0][1]
+        alike = [run for _, run in members if np.array_equal(run.rates, first.rates)]
+        if len(alike) < 2:
+            made += [run for _, run in members]
+            continue
+        name = t("fusing.together", name=min((name for name, _ in members), key=len), count=len(alike))
+        mean = np.mean([run.mean for run in alike], 0)
+        low, high = np.min([run.low for run in alike], 0), np.max([run.high for run in alike], 0)
+        made.append(Run(name, first.rates, mean, low, high, sum(run.draws for run in alike)))
+    return made
+
+
+def _trained_alike(found: Checkpoint) -> str:
+    """What the seeds of one training share: the system, its settings and its recipe."""
+    recipe = found.metrics.get("recipe")
+    told = {name: value for name, value in recipe.items() if name != "seed"} if isinstance(recipe, dict) else found.name
+    return json.dumps([found.model, dict(found.config), told], sort_keys=True, default=str)
+
+
+def run_of(found: Checkpoint, what: str) -> Run | None:
     """The curve of a checkpoint as something goes missing, None where it wasn't measured."""
     from fusion.views.missing import Run
 
@@ -58,7 +90,7 @@ def run_of(found: Checkpoint, what: str, label: str = "") -> Run | None:
             return None
         mean, low, high = (sign * values for values in rest)
         low, high = np.minimum(low, high), np.maximum(low, high)
-        return Run(label or found.name, rates, mean, low, high, draws)
+        return Run(found.name, rates, mean, low, high, draws)
     return None
 
 

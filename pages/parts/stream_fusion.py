@@ -75,8 +75,7 @@ def missing(page: Fusing) -> None:
         return
     what = chosen(options, "fusing.what", "what")
     others = stream_figures.others(page.checkpoint)
-    made = [stream_figures.run_of(one, what) for one in (page.checkpoint, *others)]
-    runs = [one for one in made if one is not None]
+    runs = stream_figures.runs_beside(page.checkpoint, what)
     page.show(lambda: views.curves(runs, what=what, figure=page.figure), "missing", what, *(o.digest for o in others))
     if not others:
         st.caption(t("fusing.alone", data=chrome.data_name(page.checkpoint.data)))
