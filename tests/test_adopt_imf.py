@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from fusion import checkpoints
+from fusion.__main__ import main
 from fusion.data.dataset import DataSet
 from fusion.data.triples import TripleSet
 from fusion.links.inputs import asking, everything
@@ -59,6 +61,46 @@ def test_the_graph_encoder_opens_and_is_no_predictor(tmp_path: Path) -> None:
     assert encoder.config.heads == 2
     with pytest.raises(FusionError, match="graph encoder of IMF"):
         adopt(path, tmp_path / "own", triples())
+
+
+def test_the_command_line_adopts_a_state_dict_over_its_triples(
+    tmp_path: Path, fusion_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = saved(tmp_path, "model_eval_d16", "IMF.pth"), as_files(tmp_path / "small")
+    assert main(("adopt", str(source), "--data", f"triples:{folder}", "--out", str(tmp_path / "own"))) == 0
+    assert (tmp_path / "own" / "weights.safetensors").is_file()
+    capsys.readouterr()
+    assert main(("evaluate", "--checkpoint", str(tmp_path / "own"), "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    data = triples()
+    assert data.triples is not None
+    model = checkpoints.load(checkpoints.read(tmp_path / "own"))
+    asked = data.triples.queries("test")
+    batch = asking(Batch({}, {}, {}, {}, torch.ones(40, 3, dtype=torch.bool), MODALITIES, ()), torch.from_numpy(asked))
+    with torch.no_grad():
+        chance = model.decide(model.scores(batch, batch.query)).numpy()  # type: ignore[operator]  # an IMF
+    ranks = []
+    for scores, (head, relation, tail) in zip(chance, asked.tolist(), strict=True):
+        known = data.triples.queries()
+        others = known[(known[:, :2] == [head, relation]).all(1), 2]
+        left = np.delete(scores, others[others != tail])
+        ranks.append(1 + int((left > scores[tail]).sum()))
+    assert found["mrr"] == pytest.approx(float(np.mean(1 / np.array(ranks))), rel=1e-5)
+    assert main(("adopt", str(source), "--out", str(tmp_path / "other"))) == 2
+    assert "triples:FOLDER" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def as_files(folder: Path) -> Path:
+    """The triples of the golden case as a folder of text files."""
+    folder.mkdir()
+    inputs = load_file(GOLDEN / "model_eval_d16" / "inputs.safetensors")
+    lines = {"entity2id.txt": [f"e{i}\t{i}" for i in range(40)], "relation2id.txt": [f"r{i}\t{i}" for i in range(5)]}
+    for split in ("train", "valid", "test"):
+        lines[f"{split}.txt"] = ["\t".join(map(str, row)) for row in inputs[f"{split}_triples"].tolist()]
+    for name, rows in lines.items():
+        (folder / name).write_text("\n".join(rows) + "\n", "utf-8")
+    return folder
 
 
 class _Nothing:
