@@ -57,7 +57,10 @@ class Looked:
                 st.markdown(f"**{t(f'streams.{told}')}**")
                 self.show(lambda one=one: make(one), f"{name}_{told}", edited=told == "after")
 
-    def signal(self, view: Callable[..., Picture | None], name: str, **choice: Hashable) -> bool:
+    def signal(
+        self, view: Callable[..., Picture | None], name: str, on_pick: Callable[[Hashable], None] | None = None,
+        **choice: Hashable,
+    ) -> bool:  # fmt: skip
         """A view of the signal of a name, as it was and after the edits where there are some. -> whether one applies"""
         words = tuple(sorted((key, str(value)) for key, value in choice.items() if key != "picture"))
 
@@ -73,7 +76,7 @@ class Looked:
             return False
         if was is None:
             assert after is not None, "without edits there is one trace"
-            grid.show(lambda: after, key)
+            grid.show(lambda: after, key, on_pick=on_pick)
             return True
         left, right = st.columns(2)
         for place, picture, told in ((left, before, "before"), (right, after, "after")):
@@ -82,7 +85,7 @@ class Looked:
                 if picture is None:
                     st.info(t("streams.gone"))
                 else:
-                    grid.show(lambda picture=picture: picture, f"{key}_{told}")
+                    grid.show(lambda picture=picture: picture, f"{key}_{told}", on_pick=on_pick)
         return True
 
     def all_of(self, kind: type[Signal]) -> tuple[str, ...]:
@@ -179,7 +182,12 @@ def crossing(on: Looked) -> None:
     on.signal(attention.matrix, name, head=head)
     on.signal(attention.words, name, head=head)
     if len(found) > 1 or found[name].value.shape[1] > 1:
-        on.signal(heads.heads, name)
+        on.signal(heads.heads, name, _pick_head, chosen=(name, head))
+
+
+def _pick_head(mark: Hashable) -> None:
+    if isinstance(mark, tuple):
+        state.put(layer=mark[0], head=mark[1])
 
 
 def _behind(on: Looked, modality: str) -> tuple[bytes | None, str]:
