@@ -139,9 +139,13 @@ def same_kind(vectors: np.ndarray, kinds: np.ndarray) -> tuple[float, float]:
     return float(same.mean()), float((times * (times - 1)).sum() / (len(kinds) * max(len(kinds) - 1, 1)))
 
 
-def nearest(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest neighbours by cosine of some points, a seeded sample of many. (P, D) -> rows (A,), of each (A, K)"""
-    asked = np.random.default_rng(0).choice(len(vectors), min(ASKED, len(vectors)), replace=False)
+def nearest(vectors: np.ndarray, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest neighbours by cosine, of all points, of some points: a seeded sample of many.
+
+    (P, D), rows that may be asked, all of them for None -> rows (A,), of each (A, K)
+    """
+    rows = np.arange(len(vectors)) if among is None else among
+    asked = np.random.default_rng(0).choice(rows, min(ASKED, len(rows)), replace=False)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     cosine = unit[asked] @ unit.T
     cosine[np.arange(len(asked)), asked] = -np.inf

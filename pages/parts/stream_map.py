@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("label", "said", "badge", "wrong", "conflict")
 LEAST = 4  # samples below which there is no map
+HELD_OUT = "test"
 ONE = "sample"  # the kind of every point, where colour is another matter
 
 
@@ -156,9 +157,8 @@ def _figures(whole: StreamedSet, rows: Rows, projection: Projection) -> dict[str
     found: dict[str, str] = {}
     known = labelled(whole, rows)
     if known is not None and whole.classes:
-        labels = whole.frame["target"].to_numpy(object)[known.sample]
-        near, chance = place.same_kind(known.vectors, labels)
-        found["labels"] = f"{percent(near)} ({percent(chance)})"
+        share = knows(whole, known)
+        found["labels"] = "–" if share is None else f"{percent(share.value)} ({percent(chance_of(whole))})"
     elif known is not None:
         rho = knows(whole, known)
         found["scores"] = "–" if rho is None else num(round(rho.value, 3))
@@ -176,11 +176,13 @@ def labelled(whole: StreamedSet, rows: Rows) -> Rows | None:
 
 
 def knows(whole: StreamedSet, rows: Rows) -> Interval | None:
-    """How well the ten nearest by cosine tell a point's label: the share of them of its class, or the rank correlation
-    of its score with their mean, with its interval over points. None where all scores are the same."""
+    """How well the ten nearest by cosine tell the label of a sample to test (of any where none is): the share of them
+    of its class, or the rank correlation of its score with their mean, with its interval over samples. None where all
+    scores are the same."""
     from fusion.metrics.intervals import bootstrap, spearman_interval
 
-    asked, near = place.nearest(rows.vectors)
+    held = np.flatnonzero((whole.frame["split"] == HELD_OUT).to_numpy()[rows.sample])
+    asked, near = place.nearest(rows.vectors, held if len(held) >= LEAST else None)
     label = whole.frame["target"].to_numpy(object if whole.classes else np.float64)[rows.sample]
     if whole.classes:
         return bootstrap((label[near] == label[asked][:, None]).mean(1))
