@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,8 +14,11 @@ from torch import Tensor
 
 from fusion import checkpoints
 from fusion.__main__ import main
+from fusion.data.streams import SENTIMENT
+from fusion.streams.inspection import Reader
+from fusion.streams.observed import Edit
 from fusion.streams.official import adopt, recognised
-from fusion.types import Batch, FusionError
+from fusion.types import Batch, FusionError, Numbers, Part, Sample, Text
 
 GOLDEN = Path(__file__).parent / "golden" / "hscl" / "full_mosi_b6_d48"
 
@@ -72,6 +77,58 @@ def test_the_command_line_adopts_it_with_its_vocabulary(weights: dict[str, Tenso
     assert said["model"] == "hscl"
     assert (tmp_path / "own" / "encoders" / "text" / "vocab.txt").is_file()
     assert "no vocabulary" not in checkpoints.find(str(tmp_path / "own")).card
+
+
+@pytest.fixture
+def reader(weights: dict[str, Tensor], tmp_path: Path) -> Reader:
+    letters = [*string.ascii_lowercase, *(f"##{one}" for one in string.ascii_lowercase)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "1", "2", "3"]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces))
+    return Reader.open(adopt(saved(tmp_path, weights), tmp_path / "own", heads=4))
+
+
+def test_a_typed_text_with_given_features_is_answered_in_words(reader: Reader) -> None:
+    random = np.random.default_rng(0)
+    sound, sight = (random.normal(size=(steps, width)) for steps, width in ((7, 5), (9, 20)))
+    parts: dict[str, Part] = {"text": Text("Ab c d"), "audio": Numbers(sound), "vision": Numbers(sight)}
+    seen = reader.inspect(Sample("mine", parts), [Edit("audio", "zero")])
+    assert seen.scale == (-3.0, 3.0)
+    assert seen.answer.said in SENTIMENT
+    assert seen.before is not None
+    assert seen.answer.score != seen.before.score
+    assert seen.trace.steps["text"][0].labels[:7] == ("[CLS]", "a", "##b", "c", "d", "[SEP]", "")
+    batch, _ = reader.batch(Sample("mine", parts))
+    text = checkpoints_text(reader)(
+        torch.tensor([[2, 5, 32, 7, 8, 3, *[0] * 44]]), attention_mask=torch.arange(50)[None] < 6
+    ).last_hidden_state
+    torch.testing.assert_close(batch.features["text"], text, atol=1e-5, rtol=0)  # padding is read, as released
+    assert batch.mask["text"].sum() == 6
+    assert seen.before.score == pytest.approx(float(reader.model(batch).prediction[0]), abs=1e-5)
+    alone = reader.inspect(Sample("words", {"text": Text("ab " * 80)}))
+    assert {notice.key for notice in alone.notices} == {"notice.truncated", "notice.absent"}
+
+
+def checkpoints_text(reader: Reader) -> torch.nn.Module:
+    """The text encoder of a checkpoint, as its own library opens it."""
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(reader.checkpoint.folder / "encoders" / "text").eval()
+
+
+def test_features_that_no_model_can_read_are_refused_by_name(reader: Reader) -> None:
+    spoilt = np.zeros((4, 5))
+    spoilt[2, 1] = np.nan
+    refused = (
+        (spoilt, '"audio" of sample "a" holds NaN or infinity at step 3'),
+        (np.zeros((4, 6)), r'"audio" of sample "a" has the shape \(4, 6\).* of 5 features'),
+    )
+    for values, words in refused:
+        with pytest.raises(FusionError, match=words):
+            reader.inspect(Sample("a", {"audio": Numbers(values)}))
+    with pytest.raises(FusionError, match="Nothing to answer from"):
+        reader.inspect(Sample("a", {"text": Text(" ")}))
+    with pytest.raises(FusionError, match='What "own" was trained on is not recorded; name a data set'):
+        reader.inspect(Sample("a", {"text": Text("a")}), [Edit("text", "shuffle")])
 
 
 def test_what_does_not_fit_is_refused(weights: dict[str, Tensor], tmp_path: Path) -> None:

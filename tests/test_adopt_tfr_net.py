@@ -1,4 +1,4 @@
-"""An official TFR-Net file becomes a checkpoint with its text encoder that gives the official answers, or is refused."""
+"""An official TFR-Net file becomes a checkpoint with its text encoder that answers as it did, or is refused."""
 
 from __future__ import annotations
 

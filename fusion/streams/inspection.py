@@ -55,6 +55,11 @@ class Reader:
         Raises FusionError when it can't be opened, or doesn't fit as far as can be told so early.
         """
         if self._dataset is None:
+            if not self._data and self.checkpoint.origin.get("kind") == "adopted":
+                raise FusionError(
+                    f'What "{self.checkpoint.name}" was trained on is not recorded; name a data set, or do without its '
+                    "samples."
+                )
             self._dataset = fitting(self.checkpoint, self._data)
         return self._dataset
 
@@ -186,7 +191,7 @@ class Reader:
                     return None, Steps((), (), ()), []
                 value = torch.from_numpy(np.array(given.steps(modality, row or 0), np.float32))
             elif isinstance(part, Numbers):
-                value = torch.from_numpy(np.array(part.values, np.float32))
+                value = self._numbers(sample.id, modality, part)
             else:
                 return None, Steps((), (), ()), []
             unit = next(m.unit for m in self.model.modalities if m.name == modality)
@@ -199,6 +204,24 @@ class Reader:
                 return None, Steps((), (), ()), []
             value, names, notices = found
         return (value if self.scale is None else self.scale.apply(modality, value)), names, notices
+
+    def _numbers(self, id: str, modality: str, part: Numbers) -> Tensor:
+        """Features that came with a sample, (T, D) float32. Raises FusionError for another width, NaN and infinity."""
+        width = self.model.config.widths[self.names.index(modality)]
+        width = width if self.scale is None else len(self.scale.mean[modality])
+        if part.values.ndim != 2 or part.values.shape[1] != width:
+            raise FusionError(
+                f'"{modality}" of sample "{id}" has the shape {part.values.shape}, and "{self.checkpoint.name}" reads '
+                f"steps of {width} features; give those that it was trained on."
+            )
+        value = torch.from_numpy(np.array(part.values, np.float32))
+        bad = ~torch.isfinite(value).all(1)
+        if bad.any():
+            raise FusionError(
+                f'"{modality}" of sample "{id}" holds NaN or infinity at step {int(bad.nonzero()[0]) + 1}; set it to '
+                "zero or leave the step out."
+            )
+        return value
 
     def kind(self, modality: str) -> str:
         """text | image | audio, of a modality."""
