@@ -14,10 +14,10 @@ app: setup  ## open the app in a browser (PORT=8501)
 	@$(RUN) -m streamlit run app.py --server.port $(PORT)
 
 test: setup-dev  ## the tests, pages x languages covered pairwise
-	@$(RUN) -m pytest -q -n auto --dist loadfile
+	@$(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: setup-dev  ## every test, the full product
-	@FUSION_TEST_ALL=1 $(RUN) -m pytest -q -n auto --dist loadfile -m ""
+	@FUSION_TEST_ALL=1 $(RUN) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m ""
 
 check: setup-dev  ## lint, format, types, import contracts
 	@$(RUN) -m ruff check .
