@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,18 +106,17 @@ def observe_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     with progress("sample", options.json, "observing") as moved:
         made = whole(Reader.open(checkpoint, dataset), moved, bundled=options.bundled)
     frame = made.frame
-    tested = frame[frame["split"] == "test"]
-    known = tested[tested["loss"].notna()]
-    main = "accuracy" if made.classes else "mae"
-    figure = (known["right"].mean() if made.classes else known["error"].mean()) if len(known) else None
+    known = (frame["split"] == "test").to_numpy() & frame["loss"].notna().to_numpy()
+    main, column = ("accuracy", "right") if made.classes else ("mae", "error")
+    figure = float(frame[column].to_numpy()[known].astype(float).mean()) if known.any() else None
     result = {
-        "data": dataset.key, "checkpoint": checkpoint.name, "samples": len(frame), "tested": len(known),
-        main: None if figure is None else float(figure), "badges": frame["badge"].value_counts().to_dict(),
-        "opposed": int(frame["opposed"].sum()), "seconds": round(time.perf_counter() - started, 2),
+        "data": dataset.key, "checkpoint": checkpoint.name, "samples": len(frame), "tested": int(known.sum()),
+        main: figure, "badges": dict(Counter(map(str, frame["badge"]))),
+        "opposed": int(frame["opposed"].to_numpy().sum()), "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
     if options.json:
         show(result)
     else:
-        told = "" if figure is None else f"; {main} of the {len(known)} to test {figure:.3f}"
+        told = "" if figure is None else f"; {main} of the {known.sum()} to test {figure:.3f}"
         print(f"{len(frame)} samples of {dataset.key} under {checkpoint.name} in {result['seconds']} s{told}")
     return 0

@@ -129,11 +129,13 @@ def beside(page: Fusing) -> None:
             "fusing.beside.some", above=len(clear), count=len(lines), names=t("views.list.comma").join(below)
         )  # fmt: skip
         st.markdown(told)
-        reach = 1.15 * max(max(abs(one.low), abs(one.high)) for one in lines) or 1.0
+        least, most = min(0.0, *(one.low for one in lines)), max(0.0, *(one.high for one in lines))
+        room = 0.1 * (most - least) or 1.0
         page.show(
             lambda: faithful.lines(
                 lines, key="margin", title=t("fusing.margin.title"), axis=t(f"fusing.margin.axis.{page.figure}"),
-                neutral=0.0, span=(-reach, reach), shows=t("fusing.margin.shows"), hides=t("fusing.margin.hides"),
+                neutral=0.0, span=(least - room, most + room), shows=t("fusing.margin.shows"),
+                hides=t("fusing.margin.hides"),
             ),
             "margin",
         )  # fmt: skip
