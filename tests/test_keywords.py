@@ -101,7 +101,7 @@ def test_no_picture_is_stored_twice(data: DataSet) -> None:
 def test_what_can_be_copied_from_a_name_is_marked(data: DataSet) -> None:
     graph, said = data.triples, keywords.meta()
     names = [sample.parts["name"].raw for sample in data.samples]
-    mask = keywords.copied(graph.triples, names)
+    mask = keywords.spelled_within(graph.triples, names)
     test = graph.split == SPLITS.index("test")
     assert np.flatnonzero(mask & test).tolist() == said["copied_test"]
     keyword = graph.triples[:, 1] == 0
@@ -111,7 +111,8 @@ def test_what_can_be_copied_from_a_name_is_marked(data: DataSet) -> None:
     assert not [pair for pair in left if pair[1].lower() in pair[0].lower()]
     assert data.notes[0].startswith("204 of the 662 test triples of hasKeyword have the keyword in the emoji's name")
     rows = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 2], [2, 0, 3], [3, 0, 3]])
-    assert keywords.copied(rows, ["Red Heart", "heart", "love", ""]).tolist() == [True, True, False, False, False]
+    called = ["Red Heart", "heart", "love", ""]
+    assert keywords.spelled_within(rows, called).tolist() == [True, True, False, False, False]
 
 
 def test_the_card_says_what_was_counted(data: DataSet) -> None:

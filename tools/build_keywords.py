@@ -26,7 +26,7 @@ from gloss_links import Emoji, read_emoji
 from keywords_card import write_card
 
 from fusion.data.graphs import SPLITS
-from fusion.data.keywords import copied
+from fusion.data.keywords import spelled_within
 from fusion.data.triples import split_triples
 
 SEED = 37
@@ -94,7 +94,7 @@ def build(root: Path, out: Path) -> dict[str, object]:
     with (out / ".graph.npz").open("wb") as stream:
         np.savez_compressed(stream, triples=numbers, split=split)
     os.replace(out / ".graph.npz", out / "graph.npz")
-    said = copied(numbers, list(frame["name"]))
+    said = spelled_within(numbers, list(frame["name"]))
     return {
         "word": "silver", "seed": SEED, "relations": RELATIONS, "counts": counts(frame, numbers, split, said),
         "copied_test": np.flatnonzero(said & (split == SPLITS.index("test"))).tolist(),

@@ -50,10 +50,11 @@ def load() -> DataSet:
     )  # fmt: skip
 
 
-def copied(triples: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Triples (E, 3) with one end's name inside the other's, letter for letter, case apart. -> (E,) bool
+def spelled_within(triples: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Triples (E, 3) with one end's name inside the other's, letter for letter, parts of words too. -> (E,) bool
 
-    A model that reads names can copy those. names: N, "" where an entity has none.
+    More than the whole words of `fusion.links.evaluation.words_within`: a model may copy pieces of words, too.
+    names: N, "" where an entity has none.
     """
     low = [name.casefold().strip() for name in names]
     pairs = ((low[head], low[tail]) for head, tail in triples[:, [0, 2]].tolist())

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 COLUMNS = {"mrr": "MRR", "hits1": "H@1", "hits3": "H@3", "hits10": "H@10"}
 SUBSETS = {
     "clean": "clean: in no other split, and not turned round in train",
-    "own words": "neither name stands in the other",
-    "own keywords": "keywords that do not stand in the emoji's name",
+    "own words": "neither name stands in the other, word for word",
+    "own keywords": "keywords that do not stand in the emoji's name, letter for letter",
 }
 SAID = {"popularity": "popularity", "distmult": "DistMult", "transe": "TransE"}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusion.data.graphs import SPLITS
-from fusion.data.keywords import copied
+from fusion.data.keywords import spelled_within
 from fusion.links.ranking import ranked
 from fusion.metrics.intervals import bootstrap, paired_bootstrap
 from fusion.types import FusionError, Text
@@ -75,7 +75,7 @@ def reciprocal(ranks: np.ndarray) -> np.ndarray:
 def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
     """Parts of a split that are told apart. -> {name: (E',) bool}
 
-    "own words": neither end's name stands in the other's name, so that reading does not give the answer away;
+    "own words": neither name stands in the other word for word, so that reading does not give the answer away;
     "own keywords": of the relation hasKeyword, letter for letter, as assets/data/keywords/card.md counts them;
     "clean": not in another split as well, nor turned round in train.
     """
@@ -85,11 +85,11 @@ def subsets(dataset: DataSet, split: str) -> dict[str, np.ndarray]:
     names = [words_of(sample.parts.get("name")) for sample in dataset.samples]
     if any(names):
         ends = dataset.triples.triples[rows][:, [0, 2]].tolist()
-        found["own words"] = np.array([not within(names[head], names[tail]) for head, tail in ends], dtype=bool)
+        found["own words"] = np.array([not words_within(names[head], names[tail]) for head, tail in ends], dtype=bool)
     if KEYWORD in dataset.triples.relations:
         part = dataset.triples.triples[rows]
         parts = [sample.parts.get("name") for sample in dataset.samples]
-        given = copied(part, [one.raw if isinstance(one, Text) else "" for one in parts])
+        given = spelled_within(part, [one.raw if isinstance(one, Text) else "" for one in parts])
         found["own keywords"] = (part[:, 1] == dataset.triples.relations.index(KEYWORD)) & ~given
     return found
 
@@ -106,8 +106,8 @@ def words_of(part: object) -> str:
     return f" {' '.join(words)} " if words else ""
 
 
-def within(one: str, other: str) -> bool:
-    """Whether one of two names, as `words_of` gives them, stands in the other one."""
+def words_within(one: str, other: str) -> bool:
+    """Whether one of two names, as `words_of` gives them, stands in the other one, word for word."""
     return bool(one and other) and (one in other or other in one)
 
 

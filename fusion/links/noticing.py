@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fusion.inference import Notice
-from fusion.links.evaluation import within, words_of
+from fusion.links.evaluation import words_of, words_within
 
 if TYPE_CHECKING:
     from fusion.links.inspection import Predictor
@@ -37,7 +37,7 @@ def notices(
     turned = _trained(predictor, ends[1], ends[0])
     if turned and split != "train":
         notes.append(Notice("notice.link_turned", {"relation": ", ".join(turned)}))
-    if within(*(words_of(samples[row].parts.get("name")) for row in ends)):
+    if words_within(*(words_of(samples[row].parts.get("name")) for row in ends)):
         notes.append(Notice("notice.link_copied", {}))
     return tuple(notes)
 
