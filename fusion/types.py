@@ -218,7 +218,8 @@ class Batch:
         """The targets of some rows; pairs of a question and an answer are those of the questions chosen, renumbered."""
         import torch
 
-        if self.target is None or self.query is None or self.target.ndim != 2:
+        linked = self.query is not None and self.query.shape[1] > 1  # asked with a relation: (K, 2), not (B, ...)
+        if self.target is None or not linked or self.target.ndim != 2 or self.target.shape[1] != 2:
             return None if self.target is None else self.target[index]
         row, pair = (index[:, None] == self.target[:, 0]).nonzero().unbind(1)
         return torch.stack((row, self.target[pair, 1]), 1)

@@ -145,9 +145,9 @@ def held_out(aligned: AlignedSet) -> str:
 
 
 def test_a_checkpoint_is_shown_by_its_task_alone() -> None:
-    systems = re.compile(r"mclea|meaformer|\"maf\"|\bimf\b")
+    systems = re.compile(r"mclea|meaformer|\"maf\"|\bimf\b|hscl|tfr_net|\btate\b")
     assert not [path for path in (ROOT / "pages").rglob("*.py") if systems.search(path.read_text())]
-    assert set(kinds.READS.values()) == {"pairs", "graph", "triples"}
+    assert set(kinds.READS.values()) == {"pairs", "graph", "triples", "streams"}
 
 
 @pytest.mark.parametrize("language", list(words.LANGUAGES))

@@ -1,6 +1,7 @@
 """Settings of IMF, the names of its modalities and branches.
 
-Paper: Li et al., WWW 2023, doi:10.1145/3543507.3583554; the switches are told in `fusion.models.imf`.
+Paper: Li et al., WWW 2023, doi:10.1145/3543507.3583554; the switches and the branches of eq. (3) and (4) are told
+in `fusion.models.imf`. Differs from the official code (HestiaSky/IMF-Pytorch@df883e4) by those switches alone.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from fusion.blocks.multihead import MultiHead
 from fusion.losses import supcr
 from fusion.models.hscl import HSCL, Config, Encoder, FusionLayer
+from fusion.models.official import bert as released_bert
 from fusion.models.official import hscl as names
 from fusion.types import Batch
 
@@ -93,7 +94,7 @@ def _bert(config: dict, weights: dict[str, Tensor]) -> nn.Module:
 
     own = {k.removeprefix(names.TEXT_ENCODER): v for k, v in weights.items() if k.startswith(names.TEXT_ENCODER)}
     own.pop("embeddings.position_ids", None)
-    bert = BertModel(names.bert_config(weights, config["bert_heads"], dropout=0.0))
+    bert = BertModel(released_bert.config(weights, names.TEXT_ENCODER, config["bert_heads"], dropout=0.0))
     bert.load_state_dict(own)
     return bert
 
