@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 STYLE = Path(__file__).with_name("style.css")
 JOINER = "\u200d"  # makes one emoji of several
+KEPT = (JOINER, "\u00a0")  # not printable to Python; the latter keeps a number with its unit
 SIDEBAR = 216  # pixels; pictures need the rest
 log = logging.getLogger("fusionscope")
 
@@ -287,7 +288,7 @@ def guard(view: str) -> Iterator[None]:
 
 def plain(text: str, longest: int = 200) -> str:
     """Words of a person for Streamlit's Markdown: one line, nothing in it is read as markup."""
-    line = "".join(c if c in JOINER or (c.isprintable() and not "\ud800" <= c <= "\udfff") else " " for c in text)
+    line = "".join(c if c in KEPT or (c.isprintable() and not "\ud800" <= c <= "\udfff") else " " for c in text)
     line = line if len(line) <= longest else line[: longest - 1] + "…"
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#+-.!|~$:^=&" else c for c in line)
 
