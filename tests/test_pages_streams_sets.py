@@ -189,11 +189,11 @@ def test_seeds_of_one_system_are_one_line(home: Path, monkeypatch: pytest.Monkey
     better = {**curve, **{name: [v + 0.1 for v in curve[name]] for name in ("mean", "low", "high")}}
     again = replace(
         own, name="weighs-38", folder=home / "elsewhere",
-        metrics={**own.metrics, "recipe": {**own.metrics["recipe"], "seed": 38},
+        metrics={**own.metrics, "seed": 38, "recipe": {**own.metrics["recipe"], "seed": 38},
                  "test": {**own.metrics["test"], "curves": [better]}},
     )  # fmt: skip
     unlike = replace(again, name="other", metrics={**again.metrics, "recipe": {"hide": "steps", "seed": 1}})
-    monkeypatch.setattr(stream_figures, "others", lambda _: [again, unlike])
+    monkeypatch.setattr(stream_figures, "others", lambda _: [again, replace(own, name="a copy"), unlike])
     words.use("en")
     both, alone = stream_figures.runs_beside(own, curve["what"])
     assert both.name == told("fusing.together", name="weighs", count=2)

@@ -47,10 +47,13 @@ def runs_beside(found: Checkpoint, what: str) -> list[Run]:
     from fusion.views.missing import Run
 
     groups: dict[str, list[tuple[str, Run]]] = {}
+    seen: set[tuple[str, object]] = set()
     for one in (found, *others(found)):
-        run = run_of(one, what)
-        if run is not None:
-            groups.setdefault(_trained_alike(one), []).append((one.name, run))
+        run, kind = run_of(one, what), _trained_alike(one)
+        seed = (kind, one.metrics.get("seed"))
+        if run is not None and (seed[1] is None or seed not in seen):  # a bundled copy and one's own are one run
+            seen.add(seed)
+            groups.setdefault(kind, []).append((one.name, run))
     made = []
     for members in groups.values():
         first = members[0][1]
