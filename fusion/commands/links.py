@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion.commands.telling import progress, sample_of, say, show
+from fusion.commands.telling import progress, sample_of, saved, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def train_links(options: argparse.Namespace) -> int:
         settings=pairs(options.set),
         wanted={name: getattr(options, name) for name in ("epochs", "minutes", "rate", "batch")},
     )  # fmt: skip
-    if options.json:
-        show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
-    else:
-        print(f'Saved the checkpoint "{made.name}".')
-    return 0
+    return saved(options, made)
 
 
 def evaluate_links(options: argparse.Namespace, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fusion.commands.entities import adopt_entities, inspect_entity, observe_ent
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
 from fusion.commands.obtaining import read_scale
 from fusion.commands.streams import evaluate_streams, inspect_stream, observe_streams, train_streams
-from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, say, show
+from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, saved, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -163,11 +163,7 @@ def train(options: argparse.Namespace) -> int:
         rate=options.rate, batch=options.batch, mismatch=options.mismatch, resume=options.resume, say=say,
         settings=pairs(options.set), fine_tune=options.fine_tune,
     )  # fmt: skip
-    if options.json:
-        show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
-    else:
-        print(f'Saved the checkpoint "{made.name}".')
-    return 0
+    return saved(options, made)
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion.commands.telling import progress, say, show
+from fusion.commands.telling import progress, saved, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -28,11 +28,7 @@ def train_streams(options: argparse.Namespace) -> int:
         resume=options.resume, say=say, settings=pairs(options.set),
         wanted={name: getattr(options, name) for name in ("epochs", "minutes", "rate", "batch")},
     )  # fmt: skip
-    if options.json:
-        show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
-    else:
-        print(f'Saved the checkpoint "{made.name}".')
-    return 0
+    return saved(options, made)
 
 
 def inspect_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
     from fusion.checkpoints import Checkpoint
@@ -26,6 +27,15 @@ def say(sentence: str) -> None:
 def show(value: object) -> None:
     """One JSON value to standard output."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def saved(options: argparse.Namespace, made: Checkpoint) -> int:
+    """What came of training, as it was asked for. -> exit status"""
+    if options.json:
+        show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
+    else:
+        print(f'Saved the checkpoint "{made.name}".')
+    return 0
 
 
 @contextmanager

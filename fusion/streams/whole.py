@@ -101,7 +101,7 @@ def stored(checkpoint: Checkpoint, dataset: DataSet) -> StreamedSet | None:
 
 def whole(reader: Reader, progress: Progress | None = None, *, bundled: bool = False) -> StreamedSet:
     """Every sample through a checkpoint, and keep what came out; what was kept before is returned at once."""
-    dataset, checkpoint = reader.task.dataset, reader.checkpoint
+    dataset, checkpoint = reader.dataset, reader.checkpoint
     before = stored(checkpoint, dataset)
     if before is not None and not bundled:
         return before

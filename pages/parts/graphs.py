@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, using, work
+from pages.parts import cache, set_card
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
     from fusion.data import DataSet
-
-CELL = 150  # pixels of one number: four in a row, two on a phone
 
 
 def show(dataset: DataSet) -> None:
@@ -30,32 +28,8 @@ def show(dataset: DataSet) -> None:
         ("lonely", lonely, None),
     )
     with st.container(border=True, key="card_data"):
-        st.markdown(f"#### {chrome.data_name(dataset.spec or dataset.key)}")
-        with st.container(border=True, horizontal=True, gap="small", key="card_verdict_data"):
-            for name, value, below in cells:
-                st.metric(
-                    t(f"checkpoints.graph.{name}"), f"{value:,}", below, delta_color="off", delta_arrow="off",
-                    width=CELL, help=t(f"checkpoints.graph.{name}.help"),
-                )  # fmt: skip
+        set_card.numbers(dataset, "graph", cells)
         st.markdown(t("views.list.semicolon").join((one, other)))
-        counts = ((name, len(graph.pairs(name))) for name in ("train", "valid", "test"))
-        parts = t("views.list.comma").join(f"{t(f'split.{name}')} {count:,}" for name, count in counts)
-        st.markdown(t("checkpoints.graph.splits", parts=parts))
-        for note in dataset.notes:
-            st.info(plain(note, 600))
-        with st.container(horizontal=True):
-            chrome.link("inspect", t("inspect.nav"))
-            chrome.link("map", t("checkpoints.data.map"))
-        if dataset.spec and dataset.spec != dataset.key:
-            st.button(
-                t("checkpoints.data.again"), key="data_again", type="tertiary", on_click=cache.forget_data,
-                args=(dataset.spec,),
-            )  # fmt: skip
-    checkpoint = using.quiet()
-    if checkpoint is None or using.reads_of(checkpoint) != "graph":
-        return
-    with chrome.guard("checkpoints.observed"):
-        if cache.aligned(checkpoint, dataset) is None:
-            work.offer(checkpoint, dataset)
-        else:
-            st.success(t("checkpoints.graph.ready", name=plain(checkpoint.name, 60), count=f"{len(dataset):,}"))
+        set_card.splits("checkpoints.graph.splits", lambda name: len(graph.pairs(name)))
+        set_card.way_on(dataset)
+    set_card.ran(dataset, cache.aligned, "checkpoints.graph.ready")

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, stream_cache, using, work
+from pages.parts import set_card, stream_cache
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
     from fusion.data.streams import StreamSet
 
-CELL = 150  # pixels of one number: four in a row, two on a phone
 CLASSES = 12  # that are named
 
 
@@ -35,38 +34,13 @@ def show(dataset: DataSet) -> None:
         ("pictures", pictures, t("checkpoints.streams.recordings", count=f"{recordings:,}")),
     )
     with st.container(border=True, key="card_data"):
-        st.markdown(f"#### {chrome.data_name(dataset.spec or dataset.key)}")
-        with st.container(border=True, horizontal=True, gap="small", key="card_verdict_data"):
-            for name, value, below in cells:
-                st.metric(
-                    t(f"checkpoints.streams.{name}"), f"{value:,}", below, delta_color="off", delta_arrow="off",
-                    width=CELL, help=t(f"checkpoints.streams.{name}.help"),
-                )  # fmt: skip
-        counts = ((name, len(found.rows(name))) for name in ("train", "valid", "test"))
-        parts = t("views.list.comma").join(f"{t(f'split.{name}')} {count:,}" for name, count in counts)
-        st.markdown(t("checkpoints.data.splits", parts=parts))
+        set_card.numbers(dataset, "streams", cells)
+        set_card.splits("checkpoints.data.splits", lambda name: len(found.rows(name)))
         st.markdown(target(found))
         table = modalities(found)
         st.dataframe(table, hide_index=True, key="modality_rows", alt=t("checkpoints.streams.alt", count=len(table)))
-        for note in dataset.notes:
-            st.info(plain(note, 600))
-        with st.container(horizontal=True):
-            chrome.link("inspect", t("inspect.nav"))
-            chrome.link("map", t("checkpoints.data.map"))
-            chrome.link("match", t("checkpoints.streams.match"))
-        if dataset.spec and dataset.spec != dataset.key:
-            st.button(
-                t("checkpoints.data.again"), key="data_again", type="tertiary", on_click=cache.forget_data,
-                args=(dataset.spec,),
-            )  # fmt: skip
-    checkpoint = using.quiet()
-    if checkpoint is None or not using.fits(checkpoint, dataset.spec or dataset.key):
-        return
-    with chrome.guard("checkpoints.observed"):
-        if stream_cache.whole(checkpoint, dataset) is None:
-            work.offer(checkpoint, dataset)
-        else:
-            st.success(t("checkpoints.streams.ready", name=plain(checkpoint.name, 60), count=f"{len(found):,}"))
+        set_card.way_on(dataset, [("match", t("checkpoints.streams.match"))])
+    set_card.ran(dataset, stream_cache.whole, "checkpoints.streams.ready")
 
 
 def _share(part: int, whole: int) -> str:
