@@ -14,6 +14,7 @@ import pytest
 from fusion import projections
 from fusion.files import ROOT
 from fusion.projections import background, pca, store
+from fusion.projections.layouts import SETTINGS, Settings
 from fusion.types import FusionError
 
 
@@ -41,21 +42,23 @@ def wait(job: projections.Job, seconds: float = 200.0) -> str:
     return job.state()
 
 
+@pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("shape", [(300, 20), (15, 20), (20, 20), (2, 5)])
-def test_pca_is_the_singular_value_decomposition(shape: tuple[int, int]) -> None:
+def test_pca_is_the_singular_value_decomposition(shape: tuple[int, int], dims: int) -> None:
     x = (np.random.default_rng(0).normal(size=shape) * np.linspace(3, 1, shape[1]) + 50.0).astype(np.float32)
-    found = projections.project(x)
+    found = projections.project(x, dims=dims)
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
-    expected = left[:, :2] * values[:2]
-    for axis in range(2):
+    values = np.append(values, 0.0)[: max(dims, len(values))]
+    expected = np.pad(left, ((0, 0), (0, 1)))[:, :dims] * values[:dims]
+    for axis in range(dims):
         if values[axis] > 1e-6 * values[0]:
             sign = np.sign(expected[:, axis] @ found.points[:, axis])
             assert np.allclose(found.points[:, axis], sign * expected[:, axis], atol=1e-3)
             assert found.axes[axis][np.abs(found.axes[axis]).argmax()] > 0  # a map never flips
         else:
             assert np.allclose(found.points[:, axis], 0, atol=1e-3)
-    assert found.explained == pytest.approx(tuple(values[:2] ** 2 / (values**2).sum()), abs=1e-5)
+    assert found.explained == pytest.approx(tuple(values[:dims] ** 2 / (values**2).sum()), abs=1e-5)
     assert found.points.dtype == np.float32
     assert len(found.fitted) == shape[0]
 
@@ -69,12 +72,14 @@ def test_pca_of_equal_vectors_is_one_point() -> None:
 def test_one_and_two_numbers_need_no_map_and_three_are_turned() -> None:
     for width in (1, 2):
         x = clusters(30, width)
-        found = projections.project(x, "umap")
-        assert found.method == "as is"
-        assert (found.points[:, :width] == x).all()
+        for dims in (2, 3):
+            found = projections.project(x, "umap", dims=dims)
+            assert found.method == "as is"
+            assert (found.points[:, :width] == x).all()
+            assert found.points.shape == (30, dims)
     x = clusters(30, 3)
     assert projections.project(x, "umap").method == "pca"
-    assert projections.start_umap(x).state() == "done"
+    assert projections.start(x).state() == "done"
 
 
 def test_centring_takes_the_gap_away_and_nothing_else() -> None:
@@ -108,12 +113,17 @@ def test_whatever_changes_a_map_changes_its_name() -> None:
     names = [
         name(x), name(other), name(x.reshape(20, 32)), name(x, labels=labels), name(x, labels=labels, centred=True),
         name(x, labels=labels[::-1]), name(x, "umap"), name(x, "umap", seed=1),
-        name(x, "umap", settings=projections.UmapSettings(min_dist=0.2)),
+        name(x, "umap", settings=projections.UmapSettings(min_dist=0.2)), name(x, dims=3), name(x, "umap", dims=3),
+        name(x, "tsne"), name(x, "tsne", settings=projections.TsneSettings(perplexity=5)),
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name(x) == name(x.astype(np.float64)) == name(x, seed=5)  # PCA has no chance in it
-    with pytest.raises(FusionError, match="tsne"):
-        name(x, "tsne")
+    with pytest.raises(FusionError, match="choose one of pca, umap, tsne"):
+        name(x, "isomap")
+    with pytest.raises(FusionError, match="2 or 3 dimensions"):
+        name(x, dims=4)
+    with pytest.raises(FusionError, match="give TsneSettings"):
+        name(x, "tsne", settings=projections.UmapSettings())
 
 
 def test_a_file_that_cannot_be_read_is_made_again() -> None:
@@ -169,17 +179,20 @@ def test_placing_refuses_vectors_of_another_map() -> None:
         projections.place(found, x, x[:1])
 
 
-def test_umap_keeps_clusters_repeats_itself_and_places_the_rest() -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("settings", [projections.UmapSettings(fitted=120), projections.TsneSettings(10, fitted=120)])
+def test_a_layout_keeps_clusters_repeats_itself_and_places_the_rest(settings: Settings, dims: int) -> None:
     x = clusters(200)
-    settings = projections.UmapSettings(fitted=120)
-    found = projections.project(x, "umap", seed=3, settings=settings)
+    method = next(name for name, kind in SETTINGS.items() if isinstance(settings, kind))
+    found = projections.project(x, method, seed=3, settings=settings, dims=dims)
+    assert found.points.shape == (200, dims)
     assert len(found.fitted) == 120
     assert np.isfinite(found.points).all()
     centres = np.array([found.points[np.arange(200) % 4 == name].mean(axis=0) for name in range(4)])
     nearest = np.linalg.norm(found.points[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == np.arange(200) % 4).mean() > 0.98
     store.path_of(found.digest).unlink()
-    assert np.array_equal(projections.project(x, "umap", seed=3, settings=settings).points, found.points)
+    assert np.array_equal(projections.project(x, method, seed=3, settings=settings, dims=dims).points, found.points)
 
     new = clusters(20, seed=11)
     together, far = projections.place(found, x, new)
@@ -192,8 +205,8 @@ def test_umap_keeps_clusters_repeats_itself_and_places_the_rest() -> None:
     assert np.allclose(same, found.points[found.fitted[:5]], atol=1e-5)
 
 
-def test_umap_refuses_a_handful_of_vectors() -> None:
-    for make in (lambda x: projections.project(x, "umap"), projections.start_umap):
+def test_layouts_refuse_a_handful_of_vectors() -> None:
+    for make in (lambda x: projections.project(x, "umap"), lambda x: projections.project(x, "tsne"), projections.start):
         with pytest.raises(FusionError, match="at least 10"):
             make(clusters(8))
 
@@ -207,11 +220,11 @@ def test_umap_is_not_imported_before_it_is_asked_for() -> None:
 def test_a_map_in_the_background_is_the_one_made_here_and_starting_takes_no_time() -> None:
     x, labels = pairs_of_two()
     start = time.process_time()
-    job = projections.start_umap(x, seed=2, labels=labels, centred=True)
+    job = projections.start(x, seed=2, labels=labels, centred=True)
     assert time.process_time() - start < 1.0
     assert job.state() == "running"
     pid = int(background._beside(job.digest, "lock").read_text())
-    assert projections.start_umap(x, seed=2, labels=labels, centred=True) == job  # one job a map
+    assert projections.start(x, seed=2, labels=labels, centred=True) == job  # one job a map
     assert int(background._beside(job.digest, "lock").read_text()) == pid
     assert wait(job) == "done", job.error()
     found = job.result()
@@ -228,13 +241,13 @@ def test_a_map_in_the_background_is_the_one_made_here_and_starting_takes_no_time
 
 def test_a_stopped_job_leaves_nothing_half_written_and_can_be_started_again() -> None:
     x = clusters(300)
-    job = projections.start_umap(x)
+    job = projections.start(x)
     assert job.stop()
     assert wait(job, 20) == "absent"
     assert job.result() is None
     assert not list(store.folder().glob("*.npz"))
     assert not job.stop()
-    again = projections.start_umap(x)
+    again = projections.start(x)
     assert again == job
     assert again.state() == "running"
     again.stop()
@@ -247,7 +260,7 @@ def test_a_failed_job_says_why() -> None:
     given = background._beside(key, "job")
     lock = background._lock(key)
     assert lock is not None
-    told = {"seed": 0, "centred": False, "settings": {"fitted": 40}, "groups": None}
+    told = {"method": "umap", "dims": 2, "seed": 0, "centred": False, "settings": {"fitted": 40}, "groups": None}
     with given.open("wb") as stream:
         np.savez(stream, vectors=x[:5], code=np.zeros(5), told=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8))
     job = projections.Job(key)
@@ -256,7 +269,7 @@ def test_a_failed_job_says_why() -> None:
     os.close(lock)
     assert wait(job) == "failed"
     assert "at least 10" in job.error()
-    started = projections.start_umap(x)
+    started = projections.start(x)
     assert started.error() == ""
     started.stop()
     wait(started, 20)

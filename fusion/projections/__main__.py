@@ -1,4 +1,4 @@
-"""The process that makes one UMAP map: python -m fusion.projections --in FILE --digest KEY --lock HANDLE."""
+"""The process that makes one map: python -m fusion.projections --in FILE --digest KEY --lock HANDLE."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fusion.projections.background import run
 
 
 def main() -> int:
-    """Read the arguments and make the map; started by `fusion.projections.start_umap` only."""
-    parser = argparse.ArgumentParser(prog="python -m fusion.projections", description="Make one UMAP map.")
-    parser.add_argument("--in", dest="given", type=Path, required=True, help="what start_umap wrote")
+    """Read the arguments and make the map; started by `fusion.projections.start` only."""
+    parser = argparse.ArgumentParser(prog="python -m fusion.projections", description="Make one map.")
+    parser.add_argument("--in", dest="given", type=Path, required=True, help="what start wrote")
     parser.add_argument("--digest", required=True, help="name of the map")
     parser.add_argument("--lock", type=int, required=True, help="open file that holds the map's lock")
     asked = parser.parse_args()

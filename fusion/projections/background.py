@@ -1,4 +1,5 @@
-"""UMAP in a process of its own, so that no page ever waits for it: start it, look now and then, show PCA meanwhile.
+"""UMAP and t-SNE in a process of their own, so that no page ever waits: start it, look now and then, show
+PCA meanwhile.
 
 A lock on a file says that a map is being made. The child holds it for as long as it lives, so a killed child gives it
 back by itself and a number that another process now has can't be mistaken for it. The map appears whole or not at all.
@@ -22,7 +23,7 @@ import numpy as np
 
 from fusion.files import ROOT, atomic_file
 from fusion.neighbours import matrix
-from fusion.projections.plane import LEAST, UmapSettings
+from fusion.projections.layouts import LEAST, SETTINGS, Settings
 from fusion.projections.store import cached, folder, path_of, project, projection_digest
 from fusion.projections.vectors import coded
 from fusion.types import FusionError
@@ -110,26 +111,30 @@ def _held(key: str) -> bool:
     return False
 
 
-def start_umap(
+def start(
     vectors: Vectors,
+    method: str = "umap",
     *,
     seed: int = 0,
     labels: Sequence[str] | Array | None = None,
     centred: bool = False,
-    settings: UmapSettings | None = None,
+    settings: Settings | None = None,
+    dims: int = 2,
 ) -> Job:
-    """Make the map of `project(vectors, "umap", ...)` in another process, unless it is there or being made.
+    """Make the map of `project(vectors, method, ...)` in another process, unless it is there or being made.
 
     Returns at once (some 50 ms for 20,000 vectors of 384 numbers): look at `Job.state` and `Job.result`.
     Raises FusionError on fewer than ten vectors or numbers that aren't finite.
     """
     X = matrix(vectors).astype(np.float32, copy=False)
     if len(X) < LEAST:
-        raise FusionError(f"UMAP needs at least {LEAST} vectors and {len(X)} came; look at the PCA map instead.")
-    settings = settings or UmapSettings()
-    if X.shape[1] <= 3:  # no UMAP of so few numbers, and the rest takes no time
-        return Job(project(X, "umap", labels=labels, centred=centred).digest)
-    key = projection_digest(X, "umap", seed=seed, labels=labels, centred=centred, settings=settings)
+        raise FusionError(
+            f"A map of neighbours needs at least {LEAST} vectors and {len(X)} came; look at the PCA map instead."
+        )
+    if X.shape[1] <= 3 or method not in SETTINGS:  # so few numbers are only turned, and the rest takes no time
+        return Job(project(X, method, labels=labels, centred=centred, dims=dims).digest)
+    settings = settings or SETTINGS[method]()
+    key = projection_digest(X, method, seed=seed, labels=labels, centred=centred, settings=settings, dims=dims)
     job = Job(key)
     if path_of(key).exists():
         return job
@@ -140,7 +145,7 @@ def start_umap(
         _clear()
         _beside(key, "failed").unlink(missing_ok=True)
         given = _beside(key, "job")
-        told = {"seed": seed, "centred": centred, "settings": asdict(settings)}
+        told = {"method": method, "seed": seed, "centred": centred, "settings": asdict(settings), "dims": dims}
         names, code = coded(labels, len(X))
         with atomic_file(given) as aside, aside.open("wb") as stream:
             text = json.dumps(told | {"groups": None if labels is None else names})
@@ -187,8 +192,8 @@ def run(given: Path, key: str, lock: int) -> int:
     labels = None if told["groups"] is None else np.asarray(told["groups"])[code]
     try:
         made = project(
-            vectors, "umap", seed=told["seed"], labels=labels, centred=told["centred"],
-            settings=UmapSettings(**told["settings"]),
+            vectors, told["method"], seed=told["seed"], labels=labels, centred=told["centred"],
+            settings=SETTINGS[told["method"]](**told["settings"]), dims=told["dims"],
         )  # fmt: skip
     except (FusionError, MemoryError) as error:
         return _fail(key, str(error) or "Memory ran out; choose fewer vectors.")

@@ -1,4 +1,4 @@
-"""Principal components: the two directions in which vectors differ most. Source: Hotelling 1933."""
+"""Principal components: the two or three directions in which vectors differ most. Source: Hotelling 1933."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 _ROWS = 2048  # summed in float32; the sums of these are added in float64
 
 
-def principal_axes(vectors: Array) -> tuple[Array, Array, Array]:
-    """The two main axes of rows x (N, D): eigenvectors of (x - mean)'(x - mean), largest first.
+def principal_axes(vectors: Array, dims: int = 2) -> tuple[Array, Array, Array]:
+    """The main axes of rows x (N, D): eigenvectors of (x - mean)'(x - mean), largest first.
 
-    -> axes (2, D) float32, each with its largest number positive so that a map never flips; mean (D,) float64; and the
-    share of all variance that each axis holds, (2,) in [0, 1]. Axes beyond the rank of x are zero.
+    -> axes (dims, D) float32, each with its largest number positive so that a map never flips; mean (D,) float64; and
+    the share of all variance that each axis holds, (dims,) in [0, 1]. Axes beyond the rank of x are zero.
     """
     rows, width = vectors.shape
     mean = vectors.mean(axis=0, dtype=np.float64)
     if rows < width:  # fewer rows than numbers: N x N is the smaller matrix with the same eigenvalues
         centred = vectors.astype(np.float64) - mean
         values, left = np.linalg.eigh(centred @ centred.T)
-        axes = (centred.T @ left[:, -2:]).T[::-1] if rows > 1 else np.zeros((1, width))
+        axes = (centred.T @ left[:, -dims:]).T[::-1] if rows > 1 else np.zeros((1, width))
     else:
         values, right = np.linalg.eigh(_scatter(vectors, mean.astype(np.float32)))
-        axes = right[:, -2:].T[::-1]
+        axes = right[:, -dims:].T[::-1]
     spread = np.maximum(values[::-1], 0.0)
     total = spread.sum()
-    wide = spread[:2] > total * 1e-12
+    wide = spread[:dims] > total * 1e-12
     length = np.linalg.norm(axes, axis=1)
-    axes = np.where((wide & (length > 0))[:, None], axes / np.where(length > 0, length, 1.0)[:, None], 0.0)
+    axes = np.where((wide[: len(axes)] & (length > 0))[:, None], axes / np.where(length > 0, length, 1.0)[:, None], 0.0)
     axes *= np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
-    two, share = np.zeros((2, width), dtype=np.float32), np.zeros(2)
-    two[: len(axes)] = axes
-    share[: len(axes)] = np.where(wide, spread[:2] / (total if total > 0 else 1.0), 0.0)
-    return two, mean, share
+    padded, share = np.zeros((dims, width), dtype=np.float32), np.zeros(dims)
+    padded[: len(axes)] = axes
+    share[: len(wide)] = np.where(wide, spread[:dims] / (total if total > 0 else 1.0), 0.0)
+    return padded, mean, share
 
 
 def _scatter(vectors: Array, mean: Array) -> Array:
@@ -53,5 +53,5 @@ def _scatter(vectors: Array, mean: Array) -> Array:
 
 
 def onto(vectors: Array, axes: Array, mean: Array) -> Array:
-    """Where rows fall on the axes. (N, D), (2, D), (D,) -> (N, 2) float32"""
+    """Where rows fall on the axes. (N, D), (A, D), (D,) -> (N, A) float32"""
     return ((vectors - mean.astype(np.float32)) @ axes.T).astype(np.float32)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusion.neighbours import matrix, nearest
+from fusion.projections.layouts import AMONG, SETTINGS, among_neighbours
 from fusion.projections.pca import onto
-from fusion.projections.plane import AMONG, among_neighbours
 from fusion.projections.vectors import coded
 from fusion.types import FusionError
 
@@ -29,10 +29,10 @@ def place(
 ) -> tuple[Array, Array]:
     """Where new vectors (K, D) lie on a map of `vectors` (N, D), and whether each is far from everything on it.
 
-    By the axes for PCA; for UMAP the mean of the points of the 15 nearest fitted vectors by inverse distance, which
-    doesn't depend on what else is placed. Far: its mean distance to those 15 is beyond that of every sampled fitted
-    vector of its group. `labels` are those the map was made with, `new_labels` those of the new vectors.
-    -> points (K, 2) float32 and far (K,) bool. Raises FusionError when widths, counts or labels don't fit the map.
+    By the axes for PCA; for UMAP and t-SNE the mean of the points of the 15 nearest fitted vectors by inverse distance,
+    which doesn't depend on what else is placed. Far: its mean distance to those 15 is beyond that of every sampled
+    fitted vector of its group. `labels` are those the map was made with, `new_labels` those of the new vectors.
+    -> points (K, A) float32 and far (K,) bool. Raises FusionError when widths, counts or labels don't fit the map.
     """
     X, Y = (matrix(a, name).astype(np.float32, copy=False) for a, name in ((vectors, "vectors"), (new, "new vectors")))
     if len(X) != len(projection.points) or X.shape[1] != Y.shape[1] or X.shape[1] != projection.means.shape[1]:
@@ -48,7 +48,7 @@ def place(
     if projection.centred:
         fitted = fitted - projection.means[code[projection.fitted]]
         Y = Y - projection.means[here]
-    if projection.method == "umap":
+    if projection.method in SETTINGS:
         points, distance = among_neighbours(Y, fitted, projection.points[projection.fitted])
     else:
         points, distance = onto(Y, projection.axes, projection.origin), nearest(Y, fitted, AMONG)[1].mean(axis=1)

@@ -84,10 +84,10 @@ def controls(colours: Sequence[str], graphs: bool = False, pairs: bool = True) -
 def projected(rows: Rows, key: str, method: str, centred: bool) -> tuple[Projection, str]:
     """The map asked for; PCA while UMAP is still being made, and what is being made said above it."""
     if method == "umap":
-        from fusion.projections import start_umap
+        from fusion.projections import start
 
         try:
-            job = start_umap(rows.vectors, labels=rows.modalities, centred=centred)
+            job = start(rows.vectors, "umap", labels=rows.modalities, centred=centred)
         except FusionError as error:
             st.info(chrome.plain(str(error), 300))
         else:
