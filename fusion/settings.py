@@ -18,7 +18,8 @@ def parsed(name: str, text: str, kind: Any) -> Any:
     arguments = typing.get_args(kind)
     try:
         if typing.get_origin(kind) is tuple:
-            return tuple(arguments[0](part.strip()) for part in text.split(",") if part.strip())
+            one = str if typing.get_origin(arguments[0]) is typing.Literal else arguments[0]
+            return tuple(one(part.strip()) for part in text.split(",") if part.strip())
         if kind is bool:
             return text.lower() in ("1", "true", "yes")
         return kind(text) if kind in (int, float) else text

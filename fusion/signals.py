@@ -170,6 +170,48 @@ class Reconstruction(Signal):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Posterior(Signal):
+    """Where each modality alone, every subset and all together put a sample in the latent space, and how surely.
+
+    Means and standard deviations. What isn't there stands as the prior, and `present` says so.
+    """
+
+    value: Tensor  # (B, M, Z) mean of each expert
+    scale: Tensor  # (B, M, Z) > 0
+    present: Tensor  # (B, M) bool
+    joint: Tensor  # (B, Z) mean of all that is there
+    joint_scale: Tensor  # (B, Z)
+    prior_scale: Tensor  # (B, Z) of the prior, whose mean is 0
+    subset_mean: Tensor  # (B, S, Z), S = 2^M - 1
+    subset_scale: Tensor  # (B, S, Z)
+    subset_present: Tensor  # (B, S) bool, every member is there
+    share: Tensor  # (B, M + 1, Z) of the prior and of each expert in every dimension, summing to one
+    kl: Tensor  # (B, Z) nats, from the prior to the joint posterior
+    modalities: tuple[str, ...]
+    subsets: tuple[tuple[str, ...], ...]  # S
+    rule: str  # poe | moe | mopoe
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossGeneration(Signal):
+    """What each modality alone, and all together, make of every modality; features of all stand side by side.
+
+    N features: the T x D numbers of the first modality, of the second, and so on (`sizes`).
+    """
+
+    value: Tensor  # (B, G, N) means or probabilities made from each source
+    truth: Tensor  # (B, N), 0 where it isn't known
+    real: Tensor  # (B, N) bool, what is known of the truth
+    told: Tensor  # (B, G) bool, whether the source was there
+    sources: tuple[str, ...]  # G names: the modalities, then "all"
+    modalities: tuple[str, ...]  # M
+    sizes: tuple[tuple[int, int], ...]  # T and D of each
+    likelihoods: tuple[str, ...]  # of each: normal | laplace | bernoulli | categorical
+    pictures: tuple[tuple[int, ...], ...]  # C, H, W of each, () of no picture
+    tokens: tuple[tuple[str, ...], ...]  # D names of one-hot columns of each, "" ends a text; () without
+
+
+@dataclass(frozen=True, kw_only=True)
 class Norms(Signal):
     """Length of one vector a step relative to another: whether an open gate lets anything through."""
 
@@ -201,7 +243,7 @@ class Effects(Signal):
 
 KINDS: tuple[type[Signal], ...] = (
     Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Opinions,
-    Reconstruction, Norms, Transitions, Effects,
+    Reconstruction, Norms, Transitions, Effects, Posterior, CrossGeneration,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Signal)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusion.blocks import tiled
+from fusion.blocks.dropping import Dropout
 
 
 class Attend(nn.Module):
@@ -73,7 +74,7 @@ class Layer(nn.Module):
         self.attend = Attend(width, heads, attention_dropout)
         self.norm, self.inner_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for linear in (self.inner, self.outer):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -95,7 +96,7 @@ class PreNorm(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Layer(width, heads, dropout, attention_dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, source: Tensor | None = None, unseen: Tensor | None = None, *, trace: bool = False

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TILE = 2**17  # entries of one tile: half a megabyte
+from fusion.blocks.dropping import draws, keep
+
+TILE = 2**18  # entries of one tile: one megabyte
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None, rate: float) -> Tensor:
@@ -51,19 +53,6 @@ def _tiles(q: Tensor, keys: int, unseen: Tensor | None) -> list[_Tile]:
             mask = torch.zeros(hidden.shape, dtype=q.dtype).masked_fill_(hidden, -torch.inf)
         tiles.append(_Tile(rows, end, start, mask))
     return tiles
-
-
-def draws(shape: torch.Size) -> Tensor:
-    """Evenly distributed numbers of 16 bits. -> int16"""
-    count = math.prod(shape)
-    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    return words.view(torch.int16)[:count].view(shape)
-
-
-def keep(bits: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
-    """1 where dropout keeps an entry, which it does with probability 1 - rate to within 2^-17, else 0."""
-    numbers = bits.to(dtype)  # floats compare several times faster than integers or bools multiply
-    return torch.ge(numbers, round(rate * 2**16) - 2**15, out=numbers)
 
 
 class _Attend(torch.autograd.Function):

@@ -24,8 +24,8 @@ WIDEST = 2**20  # no axis of a model is longer; refuses a nonsense config.json b
 def check_settings(config: Any, ranges: Mapping[str, tuple[float, float]]) -> None:  # Any: a frozen Config of a model
     """Compare each setting with its annotation, and with its lowest and highest value where `ranges` has them.
 
-    Annotations may be int, float, bool, Literal, tuple[str, ...], whose names must differ, tuple[int, ...] and
-    tuple[float, ...]. A tuple may be empty where its default is. Raises FusionError.
+    Annotations may be int, float, bool, Literal, tuple[str, ...], whose names must differ, tuple[Literal, ...],
+    tuple[int, ...] and tuple[float, ...]. A tuple may be empty where its default is. Raises FusionError.
     """
     empty = {f.name for f in dataclasses.fields(config) if f.default == ()}
     for name, kind in typing.get_type_hints(type(config)).items():
@@ -38,6 +38,10 @@ def check_settings(config: Any, ranges: Mapping[str, tuple[float, float]]) -> No
             fits = isinstance(value, tuple) and (len(value) > 0 or name in empty)
             fits = fits and all(type(one) in types and low <= one <= high for one in value)
             would = f"a list of {choices[0].__name__} from {low:g} to {high:g}"
+        elif typing.get_origin(kind) is tuple and typing.get_origin(choices[0]) is Literal:
+            words = typing.get_args(choices[0])
+            fits = isinstance(value, tuple) and (len(value) > 0 or name in empty) and all(one in words for one in value)
+            would = f"a list of {', '.join(repr(word) for word in words)}"
         elif typing.get_origin(kind) is tuple:
             fits = isinstance(value, tuple) and (len(value) > 0 or name in empty)
             fits = fits and all(isinstance(one, str) for one in value)
