@@ -42,6 +42,11 @@ class Picture:
     hides: str  # one sentence on what it doesn't
     marks: tuple[tuple[Hashable, ...], ...] = ()
 
+    @property
+    def counted(self) -> bool:
+        """Whether there are numbers to show beside the drawing."""
+        return len(self.table) > 0
+
     def pick(self, curve: int, point: int) -> Hashable | None:
         """What a click on point `point` of curve `curve` chose, None where nothing is to be chosen."""
         if 0 <= curve < len(self.marks) and 0 <= point < len(self.marks[curve]):

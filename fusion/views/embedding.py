@@ -13,7 +13,7 @@ from fusion.views import base
 from fusion.views.base import Picture
 from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, SHAPES, scale
 from fusion.views.sheet import Sheet, bar, heat
-from fusion.views.speech import caveat, clean, distinct, join, num, plain, say
+from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def scatter(
         return base.nothing(key, title, t("views.none.points"))
     everywhere = np.asarray(points, np.float32)
     keep = _sample(count, [] if pairs is None else np.asarray(pairs).ravel(), selected)
-    xy, kinds, shown = everywhere[keep], np.asarray(modalities)[keep], len(keep)
+    xy, kinds = everywhere[keep], np.asarray(modalities)[keep]
     values = None if colour is None else np.asarray(colour)[keep]
     sheet = Sheet(key, 520, top=34)
     marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, kinds, values, colour_name)]
@@ -98,35 +98,72 @@ def scatter(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
         yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
     )  # fmt: skip
-    names = list(dict.fromkeys(kinds.tolist()))
-    facts = {
-        "count": f"{shown:,}", "total": f"{total or count:,}", "method": method, "widest": num(float(np.abs(xy).max())),
-        "modalities": t("views.list.comma").join(say(name) for name in names),
-    }  # fmt: skip
-    alt, finding = t("views.map.alt", **facts), t("views.map.finding", **facts)
-    if distances is not None and len(distances) and pairs is not None:
-        far = int(np.argmax(distances))
-        said = t(
-            "views.map.pairs", count=len(distances), value=num(float(distances[far])),
-            id=plain(str(ids[int(pairs[far][0])])), median=num(float(np.median(distances))),
-        )  # fmt: skip
-        alt, finding = join(alt, said), join(finding, said)
-    if placed is not None and placed.distance is not None:
-        finding = join(finding, t("views.map.placed", value=num(placed.distance)))
-    if (total or count) > shown:
-        note = t("views.showing", shown=f"{shown:,}", count=f"{total or count:,}")
-        finding = join(finding, note)
-        sheet.note(note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
-    table = pd.DataFrame({
-        t("views.axis.id"): [str(ids[i]) for i in keep], t("views.axis.modality"): [say(k) for k in kinds],
-        "x": xy[:, 0], "y": xy[:, 1],
-    })  # fmt: skip
-    if values is not None:
-        table[colour_name or t("views.axis.colour")] = values
+    facts = Facts(xy, kinds, ids, method, total or count, pairs, distances, placed)
+    if facts.note:
+        sheet.note(facts.note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
+    alt, finding = facts.told()
+    table = listed([str(ids[i]) for i in keep], kinds, xy, values, colour_name)
     return Picture(
         key, title, sheet.figure(), alt, table, finding,
         t(shows), t("views.map.hides"), tuple(marks),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the sentences of a map are about, however it is drawn."""
+
+    xy: np.ndarray  # (N, 2) as shown
+    kinds: np.ndarray  # (N,) names
+    ids: Sequence[str]  # of all rows, which `pairs` counts
+    method: str
+    total: int  # points there are in all
+    pairs: np.ndarray | None
+    distances: np.ndarray | None
+    placed: Placed | None
+
+    @property
+    def note(self) -> str:
+        """How many are shown of how many, "" where all are."""
+        return limit_note(len(self.xy), self.total)
+
+    def told(self) -> tuple[str, str]:
+        """The text alternative and the finding."""
+        names = pd.unique(self.kinds).tolist()
+        facts = {
+            "count": f"{len(self.xy):,}", "total": f"{self.total:,}", "method": self.method,
+            "widest": num(float(np.abs(self.xy).max())), "modalities": t("views.list.comma").join(map(say, names)),
+        }  # fmt: skip
+        alt, finding = t("views.map.alt", **facts), t("views.map.finding", **facts)
+        if self.distances is not None and len(self.distances) and self.pairs is not None:
+            far = int(np.argmax(self.distances))
+            said = t(
+                "views.map.pairs", count=len(self.distances), value=num(float(self.distances[far])),
+                id=plain(str(self.ids[int(self.pairs[far][0])])), median=num(float(np.median(self.distances))),
+            )  # fmt: skip
+            alt, finding = join(alt, said), join(finding, said)
+        if self.placed is not None and self.placed.distance is not None:
+            finding = join(finding, t("views.map.placed", value=num(self.placed.distance)))
+        return alt, join(finding, self.note) if self.note else finding
+
+
+def listed(
+    ids: Sequence[str], kinds: np.ndarray, xy: np.ndarray, values: np.ndarray | None, colour_name: str
+) -> pd.DataFrame:
+    """The points of a map as a table: id, kind, place, and the number that colours them."""
+    names = {kind: say(kind) for kind in pd.unique(kinds).tolist()}
+    table = pd.DataFrame({
+        t("views.axis.id"): ids, t("views.axis.modality"): [names[kind] for kind in kinds.tolist()],
+        "x": xy[:, 0], "y": xy[:, 1],
+    })  # fmt: skip
+    if values is not None:
+        table[colour_name or t("views.axis.colour")] = values
+    return table
+
+
+def colour_of(kind: str, order: int) -> str:
+    """The colour of a kind of points: that of a modality, or the next of the palette."""
+    return COLOURS.get(kind, CATEGORIES[order % 10])
 
 
 def _sample(count: int, paired: Sequence[int] | np.ndarray, selected: Sequence[int]) -> np.ndarray:
@@ -150,7 +187,7 @@ def _points(
         rows = np.flatnonzero(kinds == kind)
         style: dict[str, object] = {
             "symbol": SHAPES.get(kind, ("circle", "diamond")[order % 2]), "size": size, "opacity": 0.75,
-            "line": {"width": 0}, "color": COLOURS.get(kind, CATEGORIES[order % 10]),
+            "line": {"width": 0}, "color": colour_of(kind, order),
         }  # fmt: skip
         if values is not None:
             style |= {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusion.views import Picture
+    from fusion.views.canvas import Cloud
 
 LASSO = ("points", "box", "lasso")
+
+Drawn = TypeVar("Drawn", "Picture", "Cloud")
 # What stays of Plotly's own buttons: the camera, and for a map the ways to choose and to move.
 ALL_BUTTONS = ("zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d")
 FOR_MAPS = ("zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d")
@@ -35,16 +38,21 @@ def show(
     on_pick gets what a click chose, on_lasso all that a lasso or box chose, both in the terms of the picture's marks,
     before the script runs again. An error stays inside the card.
     """
+    lay(make, key, lambda picture: _figure(picture, key, on_pick, on_lasso), title)
+
+
+def lay(make: Callable[[], Drawn], key: str, draw: Callable[[Drawn], None], title: bool = True) -> None:
+    """A card round what `draw` puts on the page: the finding above it, what it shows and its numbers below."""
     with st.container(border=True, key=f"card_{key}"), guard("error.picture"):
         picture = make()
         if title:
             st.markdown(f"##### {plain(picture.title)}")
         st.markdown(plain(picture.finding, 1200))
-        _figure(picture, key, on_pick, on_lasso)
+        draw(picture)
         st.caption(
             f"**{t('grid.shows')}** {plain(picture.shows, 800)}  \n**{t('grid.hides')}** {plain(picture.hides, 800)}"
         )
-        if len(picture.table):
+        if picture.counted:
             _numbers(picture, key)
 
 
@@ -88,20 +96,20 @@ def _figure(
     )
 
 
-def _numbers(picture: Picture, key: str) -> None:
+def _numbers(picture: Picture | Cloud, key: str) -> None:
     """The switch between figure and numbers, and the numbers as a file."""
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=f"numbers_{key}"):
         wanted = st.toggle(t("grid.table"), key=f"table_{key}")
-        download(picture.table, picture.key, f"csv_{key}")
+        download(lambda: picture.table, picture.key, f"csv_{key}")
     if wanted:
         st.dataframe(picture.table, hide_index=True, key=f"frame_{key}", height="auto", alt=picture.alt)
 
 
-def download(table: pd.DataFrame, name: str, key: str, label: str | None = None) -> None:
+def download(table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str, label: str | None = None) -> None:
     """A table as a CSV file that spreadsheets open with the right letters; made when it is asked for."""
     st.download_button(
         label or t("grid.csv"),
-        data=lambda: table.to_csv(index=False).encode("utf-8-sig"),
+        data=lambda: (table() if callable(table) else table).to_csv(index=False).encode("utf-8-sig"),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=key,
