@@ -200,3 +200,13 @@ def test_a_score_is_said_by_the_nearest_part_of_the_scale() -> None:
 def test_weights_kept_in_half_precision_answer_alike(reader: Reader, tmp_path: Path) -> None:
     assert all(torch.isfinite(p).all() for p in checkpoints.load(reader.checkpoint).parameters())
     assert (reader.checkpoint.folder / runs.SCALE).exists()
+
+
+@pytest.mark.parametrize("name", ["hscl-emotions", "tfr_net-emotions"])
+def test_a_second_picture_is_read_whatever_its_modality_is_called(name: str) -> None:
+    made = Reader.open(checkpoints.find(name))
+    sample = next(one for one in made.dataset.samples if {"image", "image2"} <= set(one.parts))
+    batch, notices = made.batch(sample)
+    assert batch.present.all()
+    assert not notices
+    assert bool((batch.features["image2"] != 0).any())

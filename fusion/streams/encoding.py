@@ -77,9 +77,11 @@ def _one(kind, name, modality, samples, progress):  # type: ignore[no-untyped-de
 
 
 def encode_part(
-    name: str, modality: str, sample: Sample, kind: str, root: Path | None = None, longest: int = PIECES
+    name: str, modality: str, sample: Sample, root: Path | None = None, longest: int = PIECES
 ) -> tuple[Tensor, Steps, list[Notice]] | None:
     """One part of one sample as steps with their names and what a reader should know; None where it isn't there.
+
+    A part says itself what it is, a text, a picture or a recording; a modality may have any name.
 
     root: the folder of a checkpoint that has its own encoders. Such a text encoder reads up to `longest` pieces, and
     padding after them, as official programs do: its steps then go on past their names.
@@ -87,8 +89,8 @@ def encode_part(
     """
     part = sample.parts.get(modality)
     notices: list[Notice] = []
-    if kind == "text":
-        if not isinstance(part, Text) or not part.raw.strip():
+    if isinstance(part, Text):
+        if not part.raw.strip():
             return None
         encoder, own = text_encoder(name, root), name.startswith(INSIDE)
         limit = min(longest, encoder.max_length) if own else PIECES
@@ -102,15 +104,13 @@ def encode_part(
             count = int(made.mask[0].sum())
             names = made.names[0]
             return made.steps[0].cpu(), replace(names, labels=names.labels[:count], group=names.group[:count]), notices
-    elif kind == "image":
-        if not isinstance(part, Image):
-            return None
+    elif isinstance(part, Image):
         made = image_encoder(name, root).encode([part.open()])
-    else:
-        if not isinstance(part, Audio):
-            return None
+    elif isinstance(part, Audio):
         sound = open_sound(part)
         notices += [Notice("notice.sound", {"note": note}) for note in sound.notes]
         made = audio_encoder(name).encode([sound])
+    else:
+        return None
     count = int(made.mask[0].sum())
     return made.steps[0, :count].cpu(), made.names[0], notices

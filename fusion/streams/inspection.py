@@ -199,7 +199,7 @@ class Reader:
             names = Steps(labels, tuple(range(len(labels))), labels)
         else:
             longest = self.model.config.steps[self.names.index(modality)]
-            found = encode_part(name, modality, sample, self.kind(modality), self.checkpoint.folder, longest)
+            found = encode_part(name, modality, sample, self.checkpoint.folder, longest)
             if found is None:
                 return None, Steps((), (), ()), []
             value, names, notices = found
@@ -222,10 +222,6 @@ class Reader:
                 "zero or leave the step out."
             )
         return value
-
-    def kind(self, modality: str) -> str:
-        """text | image | audio, of a modality."""
-        return next(m.kind for m in self.model.modalities if m.name == modality)
 
     def edited(self, batch: Batch, edit: Edit) -> Batch:
         """The batch after one edit. Raises FusionError for a modality that the model doesn't read."""
