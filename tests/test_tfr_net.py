@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from fusion.blocks.dropping import Dropout, draws, keep
 from fusion.blocks.prenorm import Attend, later, sinusoids
 from fusion.blocks.recurrent import bidirectional
-from fusion.blocks.tiled import attend, draws, keep
+from fusion.blocks.tiled import attend
 from fusion.models.official import tfr_net as names
 from fusion.models.tfr_net import Config, TFRNet
 from fusion.models.tfr_net_blocks import cmd
@@ -92,6 +93,22 @@ def test_dropout_in_tiles_has_the_right_rate_and_gradient(monkeypatch):
     assert torch.autograd.gradcheck(used, (q, k, v))
     mean = torch.stack([attend(q, k, v, None, 0.4) for _ in range(4000)]).mean(0)
     torch.testing.assert_close(mean, attend(q, k, v, None, 0.0), atol=0.1, rtol=0)
+
+
+def test_dropout_keeps_the_mean_and_is_gone_in_evaluation():
+    torch.manual_seed(5)
+    drop, x = Dropout(0.3), torch.randn(7, 3, dtype=torch.float64).abs().add(1).requires_grad_()
+    assert drop.eval()(x) is x
+    made = drop.train()(x.expand(9000, 7, 3))
+    assert abs(float((made == 0).double().mean()) - 0.3) < 2e-3
+    torch.testing.assert_close(made[made != 0], (x / 0.7).expand_as(made)[made != 0])
+    torch.testing.assert_close(made.mean(0), x, atol=0.1, rtol=0)
+
+    def used(values: Tensor) -> Tensor:
+        torch.manual_seed(6)
+        return drop(values)  # type: ignore[no-any-return]  # a module
+
+    assert torch.autograd.gradcheck(used, (x,))
 
 
 def test_a_step_sees_earlier_ones_only_and_always_the_first():

@@ -44,6 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks.dropping import Dropout
 from fusion.blocks.prenorm import PreNorm, later, sinusoids
 from fusion.blocks.sequences import visible
 from fusion.models.base import WIDEST, FusionModel, check_settings
@@ -197,11 +198,11 @@ class TFRNet(FusionModel):
         })  # fmt: skip
         self.generate = nn.ModuleDict({m: nn.Linear(both, d) for m, d, _ in sizes})
         hidden = {m: int(value) for m, value in config.of("hidden").items()}
-        self.pool = nn.ModuleDict({m: Pool(both, hidden[m], config.gru_layers, drop) for m in names})
+        self.pool = nn.ModuleDict({m: Pool(both, hidden[m], config.gru_layers) for m in names})
         self.norm = nn.BatchNorm1d(sum(hidden.values()))
         self.head_inner = nn.Linear(sum(hidden.values()), config.head_width)
         self.head = nn.Linear(config.head_width, len(config.classes) or 1)
-        self.dropout = nn.Dropout(drop)
+        self.dropout = Dropout(drop)
 
     def _sources(self, modality: str) -> list[str]:
         """Whom the queries of a modality look at: itself first, the others in order."""

@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 class Pool(nn.Module):
     """Eq. (3): from the steps of a modality to its utterance vector u."""
 
-    def __init__(self, width: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.gru = nn.GRU(width, hidden, layers, batch_first=True, bidirectional=True)
         self.gate = nn.Conv1d(2 * hidden, 1, 3, padding=1)
         self.linear = nn.Linear(width + 2 * hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, real: Tensor, everywhere: bool) -> dict[str, Tensor]:
         """h (B, T, M D), real (B, T) bool -> "gru" (B, T, 2K), "gate" (B, T), "utterance" (B, K), "winner" (B, K) int.
