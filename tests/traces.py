@@ -11,6 +11,7 @@ import torch
 
 from fusion.signals import (
     Attention,
+    CrossGeneration,
     EdgeWeights,
     Effects,
     Embedding,
@@ -22,6 +23,7 @@ from fusion.signals import (
     Norms,
     Opinions,
     Parts,
+    Posterior,
     Reconstruction,
     Trace,
     Transitions,
@@ -136,6 +138,8 @@ def made(
             hidden=mask & (torch.arange(T)[None] % 3 == 1), scale=torch.rand(1, 6) + 0.5,
             caveat="caveat.reconstruction", **on_text,
         ),
+        _posterior(),
+        _crossed(),
         Transitions(
             name="crf_transitions", unit="logit", per_sample=False, value=torch.randn(C, C), start=torch.randn(C),
             end=torch.randn(C), classes=CLASSES, caveat="caveat.transitions",
@@ -149,6 +153,35 @@ def made(
     )  # fmt: skip
     parts_ = {"text": Text(" ".join(groups)), "image": Image(data=picture_bytes())}
     return Sample("one", parts_), Trace(signals, {"text": (names,), "image": (places,)})
+
+
+def _posterior() -> Posterior:
+    """Three experts, one of them not there, over seven latent dimensions."""
+    subsets = (("text",), ("image",), ("audio",), ("text", "image"), ("text", "audio"), ("image", "audio"),
+               ("text", "image", "audio"))  # fmt: skip
+    return Posterior(
+        name="posterior", unit="none", value=torch.randn(1, 3, 7), scale=torch.rand(1, 3, 7) + 0.2,
+        present=torch.tensor([[True, True, False]]), joint=torch.randn(1, 7), joint_scale=torch.rand(1, 7) + 0.1,
+        prior_scale=torch.ones(1, 7), subset_mean=torch.randn(1, 7, 7), subset_scale=torch.rand(1, 7, 7) + 0.2,
+        subset_present=torch.tensor([[True, True, False, True, False, False, False]]),
+        share=torch.softmax(torch.randn(1, 4, 7), 1), kl=torch.rand(1, 7), modalities=("text", "image", "audio"),
+        subsets=subsets, rule="mopoe", caveat="caveat.posterior",
+    )  # fmt: skip
+
+
+def _crossed() -> CrossGeneration:
+    """A word of up to five letters, a picture of 3 x 4 pixels, and a modality of two steps that is not there."""
+    words = torch.softmax(3 * torch.randn(1, 4, 5, 4), -1).flatten(2)
+    truth = torch.nn.functional.one_hot(torch.tensor([[0, 1, 2, 3, 3]]), 4).float().flatten(1)
+    known = torch.cat((torch.ones(1, 16), torch.zeros(1, 4), torch.ones(1, 12), torch.zeros(1, 6)), 1).bool()
+    return CrossGeneration(
+        name="cross_generation", unit="none", value=torch.cat((words, torch.rand(1, 4, 12), torch.randn(1, 4, 6)), -1),
+        truth=torch.cat((truth, torch.rand(1, 12), torch.zeros(1, 6)), 1), real=known,
+        told=torch.tensor([[True, True, False, True]]), sources=("text", "image", "audio", "all"),
+        modalities=("text", "image", "audio"), sizes=((5, 4), (1, 12), (2, 3)),
+        likelihoods=("categorical", "bernoulli", "normal"), pictures=((), (1, 3, 4), ()),
+        tokens=(("a", "b", "c", ""), (), ()), caveat="caveat.cross_generation",
+    )  # fmt: skip
 
 
 class Compared:

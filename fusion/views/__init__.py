@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fusion.signals import (
     Attention,
+    CrossGeneration,
     EdgeWeights,
     Effects,
     Embedding,
@@ -23,6 +24,7 @@ from fusion.signals import (
     Norms,
     Opinions,
     Parts,
+    Posterior,
     Reconstruction,
     Transitions,
 )
@@ -30,11 +32,13 @@ from fusion.views import (
     attention,
     embedding,
     gate,
+    generation,
     heads,
     match,
     modalities,
     opinions,
     parts,
+    posterior,
     reconstruction,
     strips,
     tags,
@@ -43,7 +47,7 @@ from fusion.views.base import Picture
 from fusion.views.speech import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import numpy as np
 
@@ -65,7 +69,10 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Norms: (strips.norms,),
     Transitions: (tags.transitions,),
     Effects: (strips.drop,),
+    Posterior: (posterior.experts, posterior.shares, posterior.subsets),
+    CrossGeneration: (generation.grid,),
 }
+WHOLE = (heads.heads,)  # views of all signals of a kind at once
 
 
 class Scores(Protocol):
@@ -82,10 +89,14 @@ class Scores(Protocol):
         ...
 
 
-def draw(signal: Signal, sample: Sample, trace: Trace, **choice: object) -> list[Picture]:
-    """All pictures of one signal of one sample; each view takes the choices that it knows."""
+def draw(
+    signal: Signal, sample: Sample, trace: Trace, *, without: Collection[Callable[..., object]] = (), **choice: object
+) -> list[Picture]:
+    """All pictures of one signal of one sample but some; each view takes the choices that it knows."""
     pictures = []
     for view in VIEWS[type(signal)]:
+        if view in without:
+            continue
         known = inspect.signature(view).parameters
         picture = view(signal, sample, trace, **{name: value for name, value in choice.items() if name in known})
         if picture is not None:
@@ -105,9 +116,12 @@ def draw_all(
     own = [s for s in trace if isinstance(s, Attention) and s.queries == s.keys]
     order = [*(s for s in trace if not any(s is other for other in own)), *own]
     seen: set[str] = set()
+    mapped = False  # the map of heads is one for all attention
     result: list[tuple[str, list[Picture]]] = []
     for signal in order:
-        new = [picture for picture in draw(signal, sample, trace, **choice) if picture.key not in seen]
+        drawn = draw(signal, sample, trace, without=WHOLE if isinstance(signal, Attention) and mapped else (), **choice)
+        mapped |= isinstance(signal, Attention)
+        new = [picture for picture in drawn if picture.key not in seen]
         seen |= {picture.key for picture in new}
         if new:
             result.append((say(signal.name), new))
