@@ -60,6 +60,13 @@ def _emotions() -> DataSet:
     return emoji_sentiment.load()
 
 
+@cache
+def _digits() -> DataSet:
+    from fusion.data import digits
+
+    return digits.load()
+
+
 def _stamps() -> DataSet:
     from fusion.data import stamps
 
@@ -72,12 +79,14 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
     "emoji": _emoji,
     "keywords": _keywords,
     "emoji-groups": _voices,
+    "digits": _digits,
 } | ({"emotions": _emotions} if (ASSETS / "share-alike" / "emotions").is_dir() else {})
 FETCHED: dict[str, Callable[[], DataSet]] = {"stamps": _stamps}  # by key too, once `data get` has got them
 KINDS: dict[str, DataKind] = {
     "emoji": "graph",
     "keywords": "triples",
     "emoji-groups": "streams",
+    "digits": "streams",
     "emotions": "streams",
     "stamps": "streams",
 }  # of those of DATASETS that aren't pairs, known without reading them
