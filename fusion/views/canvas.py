@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ HEADER = struct.Struct("<4sIII4f16s")  # sign, points, bytes of the names, spare
 MOST_NAMED = 50_000  # points whose ids travel along; of more, one is asked for by a click
 MOST_RINGED = 200  # chosen points that get a ring; of more, all others fade
 LONGEST_NAME = 60
+MOST_CORNERS = 1_000  # of a line drawn round points
 STEPS, UNKNOWN = 254, 254  # colours of a scale, and the place of "no value" after them
 
 
@@ -35,78 +37,100 @@ class Cloud:
     """A map for a canvas, with everything that makes it readable without looking, as a Picture has it.
 
     `packed` depends on the points, their colours and names alone, so a browser that has it need not get it again;
-    `over` is what lies above them and changes with each choice, as JSON. Row numbers count `points`.
+    `over` is what lies above them and changes with each choice, as JSON. Row numbers count `facts.xy`.
     """
 
     key: str
     title: str
-    alt: str
-    finding: str
     shows: str
     hides: str
     packed: bytes  # HEADER, (N, 2) float32, (N,) uint8 place in the colours, ids joined by newlines as UTF-8
     over: dict[str, object]
-    points: np.ndarray  # (N, 2) float32
+    facts: Facts
     kinds: np.ndarray  # (N,) names
-    ids: Sequence[str]
     codes: np.ndarray  # (N,) uint8
     values: np.ndarray | None = None  # (N,) float32
     colour_name: str = ""
 
+    @cached_property
+    def _told(self) -> tuple[str, str]:
+        return self.facts.told()
+
+    @property
+    def alt(self) -> str:
+        """The text alternative."""
+        return self._told[0]
+
+    @property
+    def finding(self) -> str:
+        """One line on what there is to see."""
+        return self._told[1]
+
     @property
     def counted(self) -> bool:
         """Whether there are numbers to show beside the drawing."""
-        return len(self.points) > 0
+        return len(self.kinds) > 0
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """The points as a table, made when it is first asked for: id, kind, place, number."""
-        return listed(list(map(str, self.ids)), self.kinds, self.points, self.values, self.colour_name)
+        ids = [str(id) for id in self.facts.ids]
+        return listed(ids, self.kinds, self.facts.xy, self.values, self.colour_name)
+
+    def marked(
+        self, selected: Sequence[int] | np.ndarray = (), *, pairs: np.ndarray | None = None,
+        distances: np.ndarray | None = None, placed: Placed | None = None,
+    ) -> Cloud:  # fmt: skip
+        """The same points, not packed anew, with other marks over them; the arguments are those of `cloud`."""
+        xy, facts = self.facts.xy, replace(self.facts, pairs=pairs, distances=distances, placed=placed)
+        lines = [] if pairs is None else _rounded(xy[np.asarray(pairs, np.int64).ravel()].reshape(-1, 4))
+        over = {
+            **self.over, **_chosen(xy, np.asarray(selected, np.int64)), "alt": facts.told()[0], "lines": lines,
+            "placed": [] if placed is None else _placed(placed),
+        }  # fmt: skip
+        return replace(self, over=over, facts=facts)
 
     def chosen(self, polygon: object, hidden: object = ()) -> np.ndarray:
         """Rows inside what a browser sent as a polygon, without kinds that were hidden. -> (R,) int64
 
-        What is not a list of at least three pairs of finite numbers holds nothing.
+        What is not a list of 3 to 1,000 pairs of finite numbers holds nothing.
         """
-        rows = inside(self.points, _polygon(polygon))
+        rows = inside(self.facts.xy, _polygon(polygon))
         away = [code for code in hidden if isinstance(code, int)] if isinstance(hidden, list | tuple) else []
         return rows[~np.isin(self.codes[rows], away)] if away else rows
 
     def named(self, row: int) -> str:
         """What is said of one point: its id, its kind and its number."""
-        kind = say(str(self.kinds[row]))
-        value = (
-            ""
-            if self.values is None or np.isnan(self.values[row])
-            else f"{self.colour_name} {num(float(self.values[row]))}"
-        )
-        return " · ".join(part for part in (plain(str(self.ids[row]), LONGEST_NAME), plain(kind, 40), value) if part)
+        parts = [plain(str(self.facts.ids[row]), LONGEST_NAME), plain(say(str(self.kinds[row])), 40)]
+        if self.values is not None and np.isfinite(self.values[row]):
+            parts.append(f"{self.colour_name} {num(float(self.values[row]))}")
+        return " · ".join(parts)
 
 
 def cloud(
-    points: np.ndarray, kinds: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
+    points: np.ndarray, kinds: Sequence[str] | np.ndarray, ids: Sequence[str], *, method: str = "PCA",
     values: np.ndarray | None = None, colour_name: str = "", selected: Sequence[int] | np.ndarray = (),
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, placed: Placed | None = None,
-    total: int | None = None, shows: str = "views.map.shows",
+    total: int | None = None, labels: Sequence[tuple[float, float, str]] = (), shows: str = "views.map.shows",
 ) -> Cloud:  # fmt: skip
     """Where do points lie, of which there are too many for one mark each? shows: key of the sentence on what one is.
 
     points (N, 2); kinds and ids (N); values (N,) numbers that colour the points, NaN where there is none, or None for
     the kind's colour; selected: rows that were chosen; pairs (P, 2) rows joined by lines, with distances (P,) in the
-    original space; total: how many points there are in all when these are a sample of them. All are drawn.
+    original space; total: how many points there are in all when these are a sample of them; labels: words on the map
+    and where they stand. All points are drawn.
 
     Raises FusionError without points or with more than 254 kinds.
     """
     xy = np.ascontiguousarray(points, np.float32)
     if not len(xy):
         raise FusionError(t("views.none.points"))
-    which = np.asarray(kinds)
+    which = np.asarray(kinds, dtype=object)
     codes, names = pd.factorize(which)
     if len(names) > STEPS:
         raise FusionError(f"{len(names)} kinds of points came; a map tells at most {STEPS} apart. Join rare ones.")
+    facts = Facts(xy, np.asarray(names, dtype=object), ids, method, total or len(xy), None, None, None)
     numbers = None if values is None else np.asarray(values, np.float32)
-    facts = Facts(xy, which, ids, method, total or len(xy), pairs, distances, placed)
-    alt, finding = facts.told()
     if numbers is None:
         index = codes.astype(np.uint8)
         legend = [{"code": code, "name": plain(say(str(kind)), 40)} for code, kind in enumerate(names)]
@@ -114,16 +138,15 @@ def cloud(
     else:
         index, colours, legend, scale = _scale(numbers, colour_name)
     packed = _packed(xy, index, ids)
-    over = {
-        "points": packed[HEADER.size - 16 : HEADER.size].hex(), "alt": alt, "colours": colours, "legend": legend,
-        "scale": scale, "note": facts.note, "ink": INK, **_chosen(xy, np.asarray(selected, np.int64)),
-        "lines": [] if pairs is None else _rounded(xy[np.asarray(pairs, np.int64).ravel()].reshape(-1, 4)),
-        "placed": [] if placed is None else _placed(placed),
+    over: dict[str, object] = {
+        "points": packed[HEADER.size - 16 : HEADER.size].hex(), "colours": colours, "legend": legend, "scale": scale,
+        "note": facts.note, "ink": INK, "words_at": [[x, y, plain(text, 32)] for x, y, text in labels],
     }  # fmt: skip
-    return Cloud(
-        "map", t("views.map.title"), alt, finding, t(shows), t("views.map.hides"), packed, over, xy, which, ids, index,
-        numbers, colour_name,
+    made = Cloud(
+        "map", t("views.map.title"), t(shows), t("views.map.hides"), packed, over, facts, which, index, numbers,
+        colour_name,
     )  # fmt: skip
+    return made.marked(selected, pairs=pairs, distances=distances, placed=placed)
 
 
 def inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
@@ -157,22 +180,22 @@ def _polygon(sent: object) -> np.ndarray:
         corners = np.asarray(sent, np.float64)
     except (TypeError, ValueError):
         return np.zeros((0, 2))
-    fits = corners.ndim == 2 and corners.shape[1] == 2 and bool(np.isfinite(corners).all())
-    return corners if fits else np.zeros((0, 2))
+    fits = corners.ndim == 2 and corners.shape[1] == 2 and len(corners) <= MOST_CORNERS
+    return corners if fits and bool(np.isfinite(corners).all()) else np.zeros((0, 2))
 
 
 def _packed(xy: np.ndarray, index: np.ndarray, ids: Sequence[str]) -> bytes:
     """The points as the canvas reads them, little-endian."""
-    from hashlib import blake2b
-
     names = b""
     if len(xy) <= MOST_NAMED:
         names = "\n".join(plain(str(id), LONGEST_NAME) for id in ids).encode()
-    there = xy[np.isfinite(xy).all(1)]
-    (left, low), (right, high) = (there.min(0), there.max(0)) if len(there) else ((0.0, 0.0), (1.0, 1.0))
+    there = np.isfinite(xy)
+    low, high = np.min(xy, 0, initial=np.inf, where=there), np.max(xy, 0, initial=-np.inf, where=there)
+    if not np.isfinite((low, high)).all():
+        low, high = np.zeros(2), np.ones(2)
     body = xy.astype("<f4").tobytes() + index.tobytes() + names
-    digest = blake2b(body, digest_size=16).digest()
-    return HEADER.pack(MAGIC, len(xy), len(names), 0, left, right, low, high, digest) + body
+    digest = sha256(body).digest()[:16]
+    return HEADER.pack(MAGIC, len(xy), len(names), 0, low[0], high[0], low[1], high[1], digest) + body
 
 
 def _scale(values: np.ndarray, name: str) -> tuple[np.ndarray, list[str], list[dict[str, object]], dict[str, object]]:

@@ -59,7 +59,7 @@ def _canvas(cloud: Cloud, key: str, on_lasso: Callable[[np.ndarray], None]) -> N
 
     def ask() -> None:
         row = _sent(name, "asked")
-        if isinstance(row, int) and 0 <= row < len(cloud.points):
+        if isinstance(row, int) and 0 <= row < len(cloud.kinds):
             st.session_state[asked] = (cloud.over["points"], row)
 
     whose, row = st.session_state.get(asked, ("", 0))

@@ -203,9 +203,11 @@ class Looking {
     const pen = this.over.getContext("2d");
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.stage.clientWidth, this.stage.clientHeight);
-    const paper = getComputedStyle(this.stage).getPropertyValue("--st-background-color") || "white";
+    const theme = getComputedStyle(this.stage);
+    const colours = { paper: theme.getPropertyValue("--st-background-color") || "white", text: theme.color };
+    pen.font = `600 13px ${theme.fontFamily}`;
     const path = this.path.map(([x, y]) => this.at(x, y));
-    paintOver(pen, this.data, (x, y) => this.at(x, y), path, !this.drawing, paper);
+    paintOver(pen, this.data, (x, y) => this.at(x, y), path, !this.drawing, colours);
     if (this.pinned) this.say(this.pinned.row, this.pinned.text);
   }
 

@@ -1,8 +1,9 @@
 // Painting: how many points fall on each pixel, their mean colour, and a strength that grows with their number.
 const FAINT = 0.55; // strength of a lone point, so that it is seen on either background
 const FADED = 0.22; // of what was not chosen, beside what was
-const SHAPES = { diamond: [4, 0], square: [4, 45], "triangle-up": [3, -90], "triangle-down": [3, 90], pentagon: [5, -90],
-  hexagon: [6, 0] };
+const SHAPES = { // sides, and how far they are turned
+  diamond: [4, 0], square: [4, 45], "triangle-up": [3, -90], "triangle-down": [3, 90], pentagon: [5, -90], hexagon: [6, 0],
+};
 
 /** Offsets of the pixels of a disc, as [right, down]. */
 function disc(size) {
@@ -103,9 +104,9 @@ function nearest(on, x, y, reach) {
 }
 
 /** What lies over the points: pair lines, rings, a sample of one's own, the line being drawn. to: data -> [x, y] */
-function paintOver(pen, over, to, path, closed, paper) {
+function paintOver(pen, over, to, path, closed, colours) {
   const stroke = (width, colour) => {
-    pen.strokeStyle = paper;
+    pen.strokeStyle = colours.paper;
     pen.lineWidth = width + 2;
     pen.globalAlpha = 0.7;
     pen.stroke();
@@ -135,6 +136,12 @@ function paintOver(pen, over, to, path, closed, paper) {
     pen.fillStyle = fill;
     pen.fill();
     stroke(3, over.ink);
+  }
+  pen.textAlign = "center";
+  for (const [x, y, text] of over.words_at) {
+    [pen.strokeStyle, pen.lineWidth, pen.lineJoin, pen.fillStyle] = [colours.paper, 4, "round", colours.text];
+    pen.strokeText(text, ...to(x, y));
+    pen.fillText(text, ...to(x, y));
   }
   if (path.length < 2) return;
   pen.beginPath();

@@ -24,27 +24,29 @@ def seeded(count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     ]  # fmt: skip
 
 
-use(st.query_params.get("lang", "en"))
-count = int(st.query_params.get("n", "50000"))
-points, kinds, ids = seeded(count)
-chosen = st.session_state.get("chosen", np.zeros(0, np.int64))
-st.title("Cloud", anchor=False)
+def main() -> None:
+    """The map, and what was chosen on it in numbers."""
+    use(st.query_params.get("lang", "en"))
+    count = int(st.query_params.get("n", "50000"))
+    points, kinds, ids = seeded(count)
+    chosen = st.session_state.get("chosen", np.zeros(0, np.int64))
+    st.title("Cloud", anchor=False)
+
+    def make() -> clouds.Cloud:
+        """Everything anew each time, so that a measurement counts it."""
+        pairs = np.stack((np.arange(5), count // 2 + np.arange(5)), 1)
+        return clouds.cloud(
+            points, kinds, ids, selected=chosen, total=count, pairs=pairs, distances=np.arange(5, dtype=np.float32),
+            placed=Placed(np.asarray([[0, 0], [2, 1]], np.float32), ("text", "image"), 0.5),
+            values=points[:, 0] if st.query_params.get("by") == "value" else None, colour_name="x",
+        )  # fmt: skip
+
+    def took(rows: np.ndarray) -> None:
+        st.session_state["chosen"] = rows
+
+    canvas.show(make, "cloud", on_lasso=took)
+    st.write(f"rows {len(chosen)} sum {int(chosen.sum())}")
 
 
-def make() -> clouds.Cloud:
-    """As a page makes it: everything anew, with what was chosen."""
-    pairs = np.stack((np.arange(5), count // 2 + np.arange(5)), 1)
-    return clouds.cloud(
-        points, kinds, ids, selected=chosen, total=count, pairs=pairs, distances=np.arange(5, dtype=np.float32),
-        placed=Placed(np.asarray([[0, 0], [2, 1]], np.float32), ("text", "image"), 0.5),
-        values=points[:, 0] if st.query_params.get("by") == "value" else None, colour_name="x",
-    )  # fmt: skip
-
-
-def took(rows: np.ndarray) -> None:
-    """Keep the choice for the next run."""
-    st.session_state["chosen"] = rows
-
-
-canvas.show(make, "cloud", on_lasso=took)
-st.write(f"rows {len(chosen)} sum {int(chosen.sum())}")
+if __name__ == "__main__":
+    main()
