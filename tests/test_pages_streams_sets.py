@@ -292,7 +292,7 @@ def test_badges_are_counted_with_their_figure_and_the_rule(app: Open, found: Che
 # Map
 
 
-@pytest.mark.parametrize("colour", stream_map.COLOURS)
+@pytest.mark.parametrize("colour", ["label", "said", "wrong", "badge", "conflict", "split", "shapley_audio", "group"])
 def test_the_map_takes_every_colour(app: Open, name: str, colour: str) -> None:
     at = app("map", ckpt=name, colour=colour)
     whole_page(at)
@@ -300,17 +300,13 @@ def test_the_map_takes_every_colour(app: Open, name: str, colour: str) -> None:
 
 
 def test_points_are_coloured_by_what_the_whole_set_says(ran: StreamedSet) -> None:
-    rows = stream_map.rows_of(ran, stream_map.ordered(ran)[0])
-    for colour in stream_map.COLOURS:
-        kinds, values, axis = stream_map.coloured(ran, rows, colour)
-        assert len(kinds) == len(rows.vectors)
-        assert (values is None) == (len(set(kinds.tolist())) > 1 or not axis)
-    kinds, values, _ = stream_map.coloured(ran, rows, "label")
+    columns = stream_map.columns_of(ran)
+    assert all(len(column.values) == len(ran.frame) for column in columns.values())
     if ran.classes:
-        assert kinds.tolist() == ran.frame["target"].tolist()
+        assert columns["label"].values.tolist() == ran.frame["target"].tolist()
     else:
-        assert values is not None
-        np.testing.assert_allclose(values, ran.frame["target"].to_numpy())
+        assert columns["label"].numeric
+        np.testing.assert_allclose(columns["label"].values, ran.frame["target"].to_numpy())
 
 
 def test_levels_run_from_fused_to_single_and_an_absent_modality_has_no_point(ran: StreamedSet) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from fusion.signals import Embedding
 from fusion.views import base
 from fusion.views.base import Picture
-from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, SHAPES, scale
+from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, SHAPES, TEXT, scale, thin
 from fusion.views.sheet import Sheet, bar, heat
 from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, plain, say
 from fusion.words import t
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fusion.types import Sample
 
 MOST_POINTS = 20_000
+GRID = 120  # cells a side that density is counted in
+SOLID = ("circle", "diamond", "square", "cross", "x")  # shapes that Plotly has in three dimensions
+BEHIND = "rgba(128,128,128,0.25)"  # of words on a map: read on points of any colour, light or dark
 WEBGL_ABOVE = 1_000
 
 
@@ -62,23 +65,35 @@ def closeness(signal: Embedding, sample: Sample, trace: Trace) -> Picture:
 class Placed:
     """A dropped sample on the map: a point a modality, and how far apart its halves are in the original space."""
 
-    points: np.ndarray  # (M, 2) float32
+    points: np.ndarray  # (M, 2 or 3) float32
     modalities: tuple[str, ...]
     distance: float | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """Some words on a map."""
+
+    x: float
+    y: float
+    text: str
 
 
 def scatter(
     points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
-    placed: Placed | None = None, colour: np.ndarray | None = None, colour_name: str = "", total: int | None = None,
-    shows: str = "views.map.shows",
+    placed: Placed | None = None, kinds: Sequence[str] | None = None, colour: np.ndarray | None = None,
+    colour_name: str = "", total: int | None = None, shows: str = "views.map.shows", beyond: np.ndarray | None = None,
+    labels: Sequence[Label] = (), density: bool = False,
 ) -> Picture:  # fmt: skip
     """Where do samples lie, and do pairs lie together? shows: key of the sentence on what a point is.
 
-    points (N, 2); modalities and ids (N); pairs (P, 2) int rows joined by lines, with distances (P,) in the original
-    space; selected: rows that get a ring; colour (N,) numbers or None for the modality's colour; total: how many
-    points there are in all when these are a sample of them. Marks are row numbers. Of more than 20,000 points, evenly
-    spaced ones are shown, with every point of a pair line or a selection among them.
+    points (N, 2); modalities, which give the shapes, and ids (N); kinds (N), which give the colours, the modalities
+    without; pairs (P, 2) int rows joined by lines, with distances (P,) in the original space; selected: rows that get a
+    ring; colour (N,) numbers instead of the kinds' colours; total: how many points there are in all when these are a
+    sample of them; beyond (K, 2): points that were cut away, pale below the others; labels: words on the map; density:
+    whether lines of equal density are drawn. Marks are row numbers. Of more than 20,000 points, evenly spaced ones are
+    shown, with every point of a pair line or a selection among them.
     """
     key, title = "map", t("views.map.title")
     count = len(points)
@@ -86,34 +101,72 @@ def scatter(
         return base.nothing(key, title, t("views.none.points"))
     everywhere = np.asarray(points, np.float32)
     keep = _sample(count, [] if pairs is None else np.asarray(pairs).ravel(), selected)
-    xy, kinds = everywhere[keep], np.asarray(modalities)[keep]
+    xy, shapes = everywhere[keep], np.asarray(modalities)[keep]
+    named = shapes if kinds is None else np.asarray(kinds)[keep]
     values = None if colour is None else np.asarray(colour)[keep]
     sheet = Sheet(key, 520, top=34)
-    marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, kinds, values, colour_name)]
+    marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, named, shapes, values, colour_name)]
+    if beyond is not None and len(beyond):
+        _beyond(sheet, np.asarray(beyond, np.float32))
+    if density:
+        _density(sheet, everywhere)
     if pairs is not None and len(pairs):
         _lines(sheet, everywhere, np.asarray(pairs))
     _rings(sheet, everywhere, list(selected), placed)
+    for label in labels:
+        sheet.note(clean(label.text, 32), x=label.x, y=label.y, font={"size": 13, "color": TEXT}, bgcolor=BEHIND)
     bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
     sheet.set(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
         yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
     )  # fmt: skip
-    facts = Facts(xy, kinds, ids, method, total or count, pairs, distances, placed)
+    facts = Facts(xy, named, ids, method, total or count, pairs, distances, placed)
     if facts.note:
         sheet.note(facts.note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
     alt, finding = facts.told()
-    table = listed([str(ids[i]) for i in keep], kinds, xy, values, colour_name)
+    table = listed([str(ids[i]) for i in keep], named, xy, values, colour_name)
     return Picture(
         key, title, sheet.figure(), alt, table, finding,
         t(shows), t("views.map.hides"), tuple(marks),
     )  # fmt: skip
 
 
+def solid(
+    points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
+    pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
+    placed: Placed | None = None, kinds: Sequence[str] | None = None, colour: np.ndarray | None = None,
+    colour_name: str = "", total: int | None = None, shows: str = "views.map.shows",
+) -> Picture:  # fmt: skip
+    """The map in three dimensions, points (N, 3), to be turned and not chosen from; the rest as in `scatter`."""
+    key, title = "map-3d", t("views.map.title")
+    if not len(points):
+        return base.nothing(key, title, t("views.none.points"))
+    everywhere = np.asarray(points, np.float32)
+    keep = _sample(len(points), [] if pairs is None else np.asarray(pairs).ravel(), selected)
+    xyz, shapes = everywhere[keep], np.asarray(modalities)[keep]
+    named = shapes if kinds is None else np.asarray(kinds)[keep]
+    values = None if colour is None else np.asarray(colour)[keep]
+    sheet = Sheet(key, 560, top=34)
+    _points(sheet, xyz, named, shapes, values, colour_name)
+    if pairs is not None and len(pairs):
+        _lines(sheet, everywhere, np.asarray(pairs))
+    _rings(sheet, everywhere, list(selected), placed)
+    axis = {"showticklabels": False, "title": {"text": ""}, "showbackground": False, "gridcolor": thin(INK, 0.3)}
+    sheet.set(
+        legend={"itemsizing": "constant"}, dragmode="turntable",
+        scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data"},
+    )  # fmt: skip
+    facts = Facts(xyz, named, ids, method, total or len(points), pairs, distances, placed)
+    alt, finding = facts.told()
+    table = listed([str(ids[i]) for i in keep], named, xyz, values, colour_name)
+    return Picture(key, title, sheet.figure(), alt, table, finding, t(shows), t("views.map.hides"))
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the sentences of a map are about, however it is drawn."""
 
-    xy: np.ndarray  # (N, 2) as shown
+    xy: np.ndarray  # (N, 2 or 3) as shown
     kinds: np.ndarray  # (N,) names
     ids: Sequence[str]  # of all rows, which `pairs` counts
     method: str
@@ -154,7 +207,7 @@ def listed(
     names = {kind: say(kind) for kind in pd.unique(kinds).tolist()}
     table = pd.DataFrame({
         t("views.axis.id"): ids, t("views.axis.modality"): [names[kind] for kind in kinds.tolist()],
-        "x": xy[:, 0], "y": xy[:, 1],
+        **{axis: xy[:, at] for at, axis in enumerate("xyz"[: xy.shape[1]])},
     })  # fmt: skip
     if values is not None:
         table[colour_name or t("views.axis.colour")] = values
@@ -175,58 +228,109 @@ def _sample(count: int, paired: Sequence[int] | np.ndarray, selected: Sequence[i
     return np.union1d(spaced, named)
 
 
+def _axes(xy: np.ndarray) -> dict[str, np.ndarray]:
+    """Places as Plotly names them. (N, 2 or 3) -> {"x": (N,), ...}"""
+    return {axis: xy[:, at] for at, axis in enumerate("xyz"[: xy.shape[1]])}
+
+
 def _points(
-    sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, colour: np.ndarray | None, colour_name: str
+    sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, shapes: np.ndarray, colour: np.ndarray | None, colour_name: str
 ) -> list[np.ndarray]:
-    """One trace a modality, in its shape and colour; WebGL above a thousand points. -> rows of xy by trace"""
-    draw = "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
+    """One trace a kind and shape; WebGL above a thousand points or in three dimensions. -> rows of xy by trace"""
+    flat = xy.shape[1] == 2
+    draw = "scatter3d" if not flat else "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
     size = 4 if len(xy) > 5_000 else 6 if len(xy) > WEBGL_ABOVE else 8
+    size = size if flat else 2 + size // 4
     values = None if colour is None else np.asarray(colour, np.float32)
+    known = None if values is None or not np.isfinite(values).any() else values
     drawn: list[np.ndarray] = []
-    for order, kind in enumerate(dict.fromkeys(kinds.tolist())):
-        rows = np.flatnonzero(kinds == kind)
-        style: dict[str, object] = {
-            "symbol": SHAPES.get(kind, ("circle", "diamond")[order % 2]), "size": size, "opacity": 0.75,
-            "line": {"width": 0}, "color": colour_of(kind, order),
-        }  # fmt: skip
-        if values is not None:
-            style |= {
-                "color": values[rows], "colorscale": scale(SEQUENTIAL), "cmin": float(np.nanmin(values)),
-                "cmax": float(np.nanmax(values)), "showscale": order == 0, "colorbar": bar(colour_name, below=True),
+    told: set[int] = set()  # kinds that the legend has
+    code, names = pd.factorize(kinds)
+    shape, forms = pd.factorize(shapes)
+    one = bool((kinds == shapes).all())  # the shape follows the colour
+    for order, kind in enumerate(names.tolist()):
+        members = np.flatnonzero(code == order)
+        for at, form in enumerate(forms.tolist()):
+            rows = members if one else members[shape[members] == at]
+            if (one and form != kind) or not len(rows):
+                continue
+            mark = SHAPES.get(form, ("circle", "diamond")[(order if one else at) % 2])
+            style: dict[str, object] = {
+                "symbol": mark if flat or mark in SOLID else "circle", "size": size, "opacity": 0.75,
+                "line": {"width": 0}, "color": colour_of(kind, order),
             }  # fmt: skip
-        sheet.add(
-            draw, x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=clean(say(kind), 40), marker=style,
-            hovertemplate=clean(say(kind), 40) + "<extra></extra>", unselected={"marker": {"opacity": 0.35}},
-        )  # fmt: skip
-        drawn.append(rows)
+            if values is not None and known is not None:
+                style |= {
+                    "color": values[rows], "colorscale": scale(SEQUENTIAL), "cmin": float(np.nanmin(known)),
+                    "cmax": float(np.nanmax(known)), "showscale": not drawn, "colorbar": bar(colour_name, below=True),
+                }  # fmt: skip
+            said = clean(say(kind), 40)
+            faded = {"unselected": {"marker": {"opacity": 0.35}}} if flat else {}
+            sheet.add(
+                draw, **_axes(xy[rows]), mode="markers", name=said, marker=style, legendgroup=said,
+                showlegend=order not in told,
+                hovertemplate=(said if one else f"{said}, {clean(say(form), 40)}") + "<extra></extra>", **faded,
+            )  # fmt: skip
+            told.add(order)
+            drawn.append(rows)
     return drawn
+
+
+def _beyond(sheet: Sheet, xy: np.ndarray) -> None:
+    """Points that were cut away, below all others."""
+    draw = "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
+    sheet.add(
+        draw, x=xy[:, 0], y=xy[:, 1], mode="markers", name=t("views.map.beyond"), hoverinfo="skip",
+        marker={"size": 3, "color": thin(INK, 0.25), "line": {"width": 0}},
+    )  # fmt: skip
+
+
+def _density(sheet: Sheet, xy: np.ndarray) -> None:
+    """Lines around the densest tenth, quarter, half and three quarters of the points."""
+    from scipy.ndimage import gaussian_filter
+
+    low, high = xy.min(0), xy.max(0)
+    edge = 0.05 * (high - low) + 1e-9
+    count, x, y = np.histogram2d(*xy.T, bins=GRID, range=np.stack((low - edge, high + edge), 1))
+    z = gaussian_filter(count, GRID / 40)
+    order = np.sort(z.ravel())[::-1]
+    inside = order.cumsum() / max(order.sum(), 1e-12)
+    for share in (0.1, 0.25, 0.5, 0.75):
+        level = float(order[min(int(np.searchsorted(inside, share)), len(order) - 1)])
+        sheet.add(
+            "contour", x=((x[1:] + x[:-1]) / 2).astype(np.float32), y=((y[1:] + y[:-1]) / 2).astype(np.float32),
+            z=z.T.astype(np.float32), showscale=False, hoverinfo="skip", autocontour=False, showlegend=False,
+            contours={"start": level, "end": level, "size": 1, "coloring": "none"}, line={"color": INK, "width": 1.2},
+        )  # fmt: skip
 
 
 def _lines(sheet: Sheet, xy: np.ndarray, pairs: np.ndarray) -> None:
     """All pair lines as one trace with gaps."""
-    path = np.full((len(pairs), 3, 2), np.nan, np.float32)
+    path = np.full((len(pairs), 3, xy.shape[1]), np.nan, np.float32)
     path[:, :2] = xy[pairs]
-    path = path.reshape(-1, 2)
+    flat = xy.shape[1] == 2
     sheet.add(
-        "scatter", x=path[:, 0], y=path[:, 1], mode="lines", name=t("views.map.lines"), hoverinfo="skip",
-        line={"color": INK, "width": 1},
+        "scatter" if flat else "scatter3d", **_axes(path.reshape(-1, xy.shape[1])), mode="lines",
+        name=t("views.map.lines"), hoverinfo="skip", line={"color": INK, "width": 1},
     )  # fmt: skip
 
 
 def _rings(sheet: Sheet, xy: np.ndarray, selected: list[int], placed: Placed | None) -> None:
     """Small traces over the big ones: rings on the selection, and the dropped sample with its halves joined."""
+    flat = xy.shape[1] == 2
+    draw = "scatter" if flat else "scatter3d"
     if selected:
         sheet.add(
-            "scatter", x=xy[selected, 0], y=xy[selected, 1], mode="markers", hoverinfo="skip",
-            name=t("views.map.selected"),
-            marker={"symbol": "circle-open", "size": 16, "color": INK, "line": {"width": 2}},
+            draw, **_axes(xy[selected]), mode="markers", hoverinfo="skip", name=t("views.map.selected"),
+            marker={"symbol": "circle-open", "size": 16 if flat else 8, "color": INK, "line": {"width": 2}},
         )  # fmt: skip
     if placed is not None:
-        at = np.asarray(placed.points, np.float32)
+        forms = [SHAPES.get(m, "circle") for m in placed.modalities]
         sheet.add(
-            "scatter", x=at[:, 0], y=at[:, 1], mode="lines+markers", name=t("views.map.yours"),
+            draw, **_axes(np.asarray(placed.points, np.float32)), mode="lines+markers", name=t("views.map.yours"),
             line={"color": INK, "width": 2}, text=[say(m) for m in placed.modalities],
             hovertemplate="%{text}<extra></extra>",
-            marker={"symbol": [SHAPES.get(m, "circle") for m in placed.modalities], "size": 15,
+            marker={"symbol": [form if flat or form in SOLID else "circle" for form in forms],
+                    "size": 15 if flat else 7,
                     "color": [COLOURS.get(m, INK) for m in placed.modalities], "line": {"width": 3, "color": INK}},
         )  # fmt: skip

@@ -14,8 +14,8 @@ from pages.parts import (
     link_match,
     links,
     listening,
-    mapping,
     matching,
+    pair_map,
     pairing,
     stream_fusion,
     stream_map,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def _map() -> None:
     found = work.observed("map")
     if found is not None:
-        mapping.show(*found)
+        pair_map.show(*found)
 
 
 def _match() -> None:

@@ -56,6 +56,11 @@ def lay(make: Callable[[], Drawn], key: str, draw: Callable[[Drawn], None], titl
             _numbers(picture, key)
 
 
+def bare(picture: Picture, key: str) -> None:
+    """A picture without a card of its own: a small one that stands among controls."""
+    _figure(picture, key, None, None)
+
+
 def _figure(
     picture: Picture,
     key: str,

@@ -9,63 +9,41 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, finder, grid, link_cache, mapping, place, state, table, work
+from pages.parts import atlas, cache, finder, grid, link_cache, place, state, table, work
 from pages.parts import link_question as questions
+from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import go, guard, plain
 from pages.parts.link_lines import read_of
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.links.whole import LinkSet
-    from fusion.projections import Projection
     from fusion.views import Picture
 
-COLOURS = ("kind", "degree")
-LEAST = 4  # entities below which there is no map
 PAGE = 50
 
 
 def show() -> None:
     """Controls, the map, how far to trust it, the entities chosen, and how far modalities agree."""
+    from fusion.views.speech import say
+
     found = work.linked("map")
     if found is None:
         return
     checkpoint, dataset, whole = found
-    space = _space(whole)
-    key = f"{checkpoint.digest} {dataset.digest} {space}"
-    with st.spinner(t("entity.wait"), show_time=True):  # vectors may have to be made again
-        rows = cache.made(lambda: rows_of(dataset, whole, space), "link_rows", key)
-    if len(rows.vectors) < LEAST:
-        st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
-        return
-    method, _, colour, _ = mapping.controls(COLOURS, pairs=False)
-    left, right = st.columns((0.7, 0.3), gap="medium")
-    with left:
-        projection, name = mapping.projected(rows, key, method, False)
-        _map(dataset, rows, projection, (key, name, colour, space))
-    with right, guard("map.quality"):
-        figures = cache.made(lambda: _figures(rows, projection), "link_quality", key, projection.digest)
-        mapping.trust(figures, 0)
-    _chosen(dataset)
+    degree = np.log10(1 + questions.triples_of(dataset).degree()).astype(np.float32)
+    atlas.show(Atlas(
+        key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
+        spaces={name: say(name) for name in reversed(read_of(whole.decision))},
+        rows=lambda space: rows_of(dataset, whole, space),
+        columns={"degree": Column(t("map.colour.degree.axis"), degree)}, text=lambda row: dataset.samples[row].called(),
+        figures=lambda _, rows, projection: _figures(rows), shows="views.map.shows_kinds",
+        chosen=lambda: _chosen(dataset), help="map.space.help.triples", kind="map.colour.kind",
+    ))  # fmt: skip
     with guard("map.agreement"):
         _agreement(checkpoint, dataset, whole)
-
-
-def _space(whole: LinkSet) -> str:
-    """The vectors to lay out: those of one branch."""
-    from fusion.views.speech import say
-
-    options = tuple(reversed(read_of(whole.decision)))
-    now = state.get("space") if state.get("space") in options else options[0]
-    st.segmented_control(
-        t("map.space"), options, key="link_space", default=now, required=True, help=t("map.space.help.triples"),
-        format_func=say, on_change=lambda: state.put(space=st.session_state["link_space"]),
-    )  # fmt: skip
-    return now
 
 
 def rows_of(dataset: DataSet, whole: LinkSet, space: str) -> Rows:
@@ -83,56 +61,27 @@ def rows_of(dataset: DataSet, whole: LinkSet, space: str) -> Rows:
     return Rows(vectors[there], kinds[there], there, ids, np.zeros((0, 2), int), total)
 
 
-def _map(dataset: DataSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
-    """The page's one WebGL picture. A lasso chooses entities; the one on Inspect has a ring."""
-    from fusion.views import embedding
-
-    chosen = state.selection()
-    ids = chosen.ids[: mapping.RINGS] if chosen.data == (dataset.spec or dataset.key) else ()
-    here, colour = state.get("id"), str(name[2])
-
-    def make() -> Picture:
-        values = None
-        if colour == "degree":
-            degree = questions.triples_of(dataset).degree()[rows.sample]
-            values = np.log10(1 + degree).astype(np.float32)
-        return embedding.scatter(
-            projection.points, rows.modalities, rows.ids, method=t(f"map.method.{name[1]}"), colour=values,
-            selected=rows.of((*ids, here)), total=rows.total, shows="views.map.shows_kinds",
-            colour_name="" if values is None else t("map.colour.degree.axis"),
-        )  # fmt: skip
-
-    def took(marks: list[Hashable]) -> None:
-        if marks:
-            state.select(dataset.spec or dataset.key, [rows.ids[mark] for mark in marks if isinstance(mark, int)])
-
-    grid.show(
-        lambda: cache.made(make, "link_map", projection.digest, ids, here, *name), f"map_{name[1]}_{name[3]}",
-        on_lasso=took, title=False,
-    )  # fmt: skip
-
-
-def _figures(rows: Rows, projection: Projection) -> dict[str, str]:
-    """How far kinds lie together in the original space, and how far the map can be trusted."""
+def _figures(rows: Rows) -> dict[str, str]:
+    """How far kinds lie together in the original space."""
     from fusion.views.speech import percent
 
     found: dict[str, str] = {}
     if len(set(rows.modalities.tolist())) > 1:
         near, chance = place.same_kind(rows.vectors, rows.modalities)
         found["kinds"] = f"{percent(near)} ({percent(chance)})"
-    return found | mapping.trusted(rows, projection)
+    return found
 
 
 def _chosen(dataset: DataSet) -> None:
     """The rows of the selection, or how to make one."""
     import pandas as pd
 
-    chosen = state.selection()
+    ids = atlas.selected(dataset.spec or dataset.key)
     st.header(t("map.chosen"), anchor=False)
-    if not chosen.ids or chosen.data != (dataset.spec or dataset.key):
+    if not ids:
         st.markdown(t("map.chosen.none"))
         return
-    found = [dataset.get(id) for id in chosen.ids if id in dataset.index]
+    found = [dataset.get(id) for id in ids if id in dataset.index]
     pages = max(1, -(-len(found) // PAGE))
     page = min(st.session_state.get("page_selection", 0), pages - 1)
     here = found[page * PAGE : (page + 1) * PAGE]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fusion.projections import Projection
     from fusion.views.embedding import Placed
 
-CAP = 20_000  # points drawn; half of them texts, half images
+CAP = 500_000  # points laid out; of pairs half of them texts, half images
 KINDS = 9  # with a colour of their own; the rest are "other"
 NEAREST, ASKED = 10, 1000  # neighbours whose kind is compared, and of how many points
 
@@ -64,13 +64,12 @@ def _rows(observed: Observed) -> Rows:
     return Rows(vectors, modalities, sample, tuple(names[i] for i in sample), pairs, total)
 
 
-def pca(rows: Rows, key: str, centred: bool) -> Projection:
+def pca(rows: Rows, key: str, centred: bool, dims: int = 2) -> Projection:
     """The PCA map of the rows, kept."""
     from fusion.projections import project
 
-    return cache.made(
-        lambda: project(rows.vectors, "pca", labels=rows.modalities, centred=centred), "pca", key, centred
-    )
+    make = lambda: project(rows.vectors, "pca", labels=rows.modalities, centred=centred, dims=dims)  # noqa: E731
+    return cache.made(make, "pca", key, centred, dims)
 
 
 def placed(rows: Rows, projection: Projection, seen: Observation) -> Placed | None:

@@ -22,7 +22,7 @@ CARRIED = ("ckpt", "data", "lang")
 OWN = {
     "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token"),
     "fusion": ("modality", "what", "tab"),
-    "map": ("sel", "method", "space", "colour", "tab"),
+    "map": ("sel", "method", "dims", "seed", "space", "colour", "density", "labels", "filter", "tab"),
     "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),
     "checkpoints": ("tab",),
 }

@@ -10,63 +10,73 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, grid, mapping, place, state, stream_rows, work
+from pages.parts import atlas, cache, grid, place, stream_rows, work
+from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import guard
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from fusion.data import DataSet
     from fusion.metrics.intervals import Interval
-    from fusion.projections import Projection
     from fusion.streams.whole import StreamedSet
-    from fusion.views import Picture
     from fusion.views.faithful import Line
 
-COLOURS = ("label", "said", "badge", "wrong", "conflict")
-LEAST = 4  # samples below which there is no map
 HELD_OUT = "test"
 ONE = "sample"  # the kind of every point, where colour is another matter
 
 
 def show() -> None:
-    """Controls, the map, how far to trust it, what each level knows of the label, and the samples chosen."""
+    """Controls, the map, how far to trust it, the samples chosen, and what each level knows of the label."""
     found = work.streamed("map")
     if found is None:
         return
     checkpoint, dataset, whole = found
-    space = _space(whole)
-    key = f"{checkpoint.digest} {dataset.digest} {space}"
-    with st.spinner(t("entity.wait"), show_time=True):  # embeddings may have to be made again
-        rows = cache.made(lambda: rows_of(whole, space), "stream_rows", key)
-    if len(rows.vectors) < LEAST:
-        st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
-        return
-    method, _, colour, _ = mapping.controls(COLOURS, pairs=False)
-    left, right = st.columns((0.7, 0.3), gap="medium")
-    with left:
-        projection, name = mapping.projected(rows, key, method, False)
-        _map(dataset, whole, rows, projection, (key, name, colour, space))
-    with right, guard("map.quality"):
-        figures = cache.made(lambda: _figures(whole, rows, projection), "stream_quality", key, projection.digest)
-        mapping.trust(figures, 0)
-    _chosen(dataset, whole)
+    ids = whole.frame["id"].astype(str).tolist()
+    atlas.show(Atlas(
+        key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
+        spaces={name: level_of(whole, name) for name in ordered(whole)}, rows=lambda space: rows_of(whole, space),
+        columns=columns_of(whole), text=lambda row: words_of(dataset, ids[row]),
+        figures=lambda _, rows, projection: _figures(whole, rows), shows="views.map.shows_samples",
+        chosen=lambda: _chosen(dataset, whole), kind="", help="map.space.help.streams",
+    ))  # fmt: skip
     with guard("map.levels"):
         _levels(whole, (checkpoint.digest, dataset.digest))
 
 
-def _space(whole: StreamedSet) -> str:
-    """The embedding to lay out: what the prediction is read from at first."""
-    options = ordered(whole)
-    now = state.get("space") if state.get("space") in options else options[0]
-    st.session_state["stream_space"] = now  # its label follows the language
-    st.selectbox(
-        t("map.space"), options, key="stream_space", help=t("map.space.help.streams"), width=420,
-        format_func=lambda one: level_of(whole, one),
-        on_change=lambda: state.put(space=st.session_state["stream_space"]),
-    )  # fmt: skip
-    return now
+def words_of(dataset: DataSet, id: str) -> str:
+    """What a sample says, or what it is called."""
+    sample = dataset.get(id)
+    return sample.text() or (sample.called() if sample.called() != sample.id else "")
+
+
+def columns_of(whole: StreamedSet) -> dict[str, Column]:
+    """What is known of every sample: label, answer, how modalities combine, error, and what each is worth."""
+    from fusion.views.speech import say
+
+    frame = whole.frame
+    title = lambda name: t(f"map.colour.{name}")  # noqa: E731
+    names = lambda values: np.asarray(values, dtype=object)  # noqa: E731
+    if whole.classes:
+        words = {True: t("map.kind.right"), False: t("map.kind.wrong")}
+        right = [words.get(value) for value in frame["right"].astype(object)]
+        found = {
+            "label": Column(title("label"), names([one or None for one in frame["target"]])),
+            "said": Column(title("said"), names(frame["said"].tolist())), "wrong": Column(title("wrong"), names(right)),
+        }  # fmt: skip
+    else:
+        numbers = {"label": "target", "said": "answer", "wrong": "error"}
+        found = {name: Column(title(name), frame[one].to_numpy(np.float32)) for name, one in numbers.items()}
+    badges = [t(f"verdict.badge.{one}") for one in frame["badge"]]
+    found |= {
+        "badge": Column(title("badge"), names(badges)),
+        "conflict": Column(title("conflict"), frame["conflict"].to_numpy(np.float32)),
+        "split": Column(title("split"), names([one or None for one in frame["split"]])),
+    }  # fmt: skip
+    for m in whole.modalities:
+        found[f"shapley_{m}"] = Column(t("map.colour.worth", name=say(m)), frame[f"shapley_{m}"].to_numpy(np.float32))
+    return found
 
 
 def ordered(whole: StreamedSet) -> list[str]:
@@ -105,53 +115,8 @@ def rows_of(whole: StreamedSet, space: str) -> Rows:
     return Rows(vectors[there].astype(np.float32), kinds, there, tuple(ids.tolist()), np.zeros((0, 2), int), total)
 
 
-def coloured(whole: StreamedSet, rows: Rows, colour: str) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Kinds of the points, or their numbers with the name of the axis: exactly one of them tells something."""
-    frame = whole.frame.iloc[rows.sample]
-    one = np.full(len(frame), t("map.kind.samples"), dtype=object)
-    if colour == "conflict":
-        return one, frame["conflict"].to_numpy(np.float32), t("map.colour.conflict")
-    if colour == "badge":
-        return np.asarray([t(f"verdict.badge.{b}") for b in frame["badge"]], dtype=object), None, ""
-    if not whole.classes:
-        column = {"label": "target", "said": "answer", "wrong": "error"}[colour]
-        return one, frame[column].to_numpy(np.float32), t(f"map.colour.{colour}")
-    if colour == "wrong":
-        words = {True: t("map.kind.right"), False: t("map.kind.wrong")}
-        kinds = [words.get(value, t("map.kind.unknown")) for value in frame["right"].astype(object)]
-        return np.asarray(kinds, dtype=object), None, ""
-    names = frame["target" if colour == "label" else "said"].tolist()
-    unknown = t("map.kind.unknown")
-    return place.kinds_of([name or unknown for name in names], len(names)), None, ""
-
-
-def _map(dataset: DataSet, whole: StreamedSet, rows: Rows, projection: Projection, name: tuple[Hashable, ...]) -> None:
-    """The page's one WebGL picture. A lasso chooses samples; the one on Inspect has a ring."""
-    from fusion.views import embedding
-
-    chosen = state.selection()
-    ids = chosen.ids[: mapping.RINGS] if chosen.data == (dataset.spec or dataset.key) else ()
-    here = state.get("id")
-
-    def make() -> Picture:
-        kinds, values, axis = coloured(whole, rows, str(name[2]))
-        return embedding.scatter(
-            projection.points, kinds, rows.ids, method=t(f"map.method.{name[1]}"), colour=values, colour_name=axis,
-            selected=rows.of((*ids, here)), total=rows.total, shows="views.map.shows_samples",
-        )  # fmt: skip
-
-    def took(marks: list[Hashable]) -> None:
-        if marks:
-            state.select(dataset.spec or dataset.key, [rows.ids[mark] for mark in marks if isinstance(mark, int)])
-
-    grid.show(
-        lambda: cache.made(make, "stream_map", projection.digest, ids, here, *name), f"map_{name[1]}_{name[3]}",
-        on_lasso=took, title=False,
-    )  # fmt: skip
-
-
-def _figures(whole: StreamedSet, rows: Rows, projection: Projection) -> dict[str, str]:
-    """How far labels lie together in the original space, and how far the map can be trusted."""
+def _figures(whole: StreamedSet, rows: Rows) -> dict[str, str]:
+    """How far labels lie together in the original space."""
     from fusion.views.speech import num, percent
 
     found: dict[str, str] = {}
@@ -162,13 +127,13 @@ def _figures(whole: StreamedSet, rows: Rows, projection: Projection) -> dict[str
     elif known is not None:
         rho = knows(whole, known)
         found["scores"] = "–" if rho is None else num(round(rho.value, 3))
-    return found | mapping.trusted(rows, projection)
+    return found
 
 
 def labelled(whole: StreamedSet, rows: Rows) -> Rows | None:
     """The points whose truth is known, None where they are too few."""
     there = whole.frame["loss"].notna().to_numpy(bool)[rows.sample]
-    if int(there.sum()) < LEAST:
+    if int(there.sum()) < atlas.LEAST:
         return None
     ids = tuple(id for id, kept in zip(rows.ids, there, strict=True) if kept)
     return replace(rows, vectors=rows.vectors[there], modalities=rows.modalities[there], sample=rows.sample[there],
@@ -182,7 +147,7 @@ def knows(whole: StreamedSet, rows: Rows) -> Interval | None:
     from fusion.metrics.intervals import bootstrap, spearman_interval
 
     held = np.flatnonzero((whole.frame["split"] == HELD_OUT).to_numpy()[rows.sample])
-    asked, near = place.nearest(rows.vectors, held if len(held) >= LEAST else None)
+    asked, near = place.nearest(rows.vectors, held if len(held) >= atlas.LEAST else None)
     label = whole.frame["target"].to_numpy(object if whole.classes else np.float64)[rows.sample]
     if whole.classes:
         return bootstrap((label[near] == label[asked][:, None]).mean(1))
@@ -191,13 +156,13 @@ def knows(whole: StreamedSet, rows: Rows) -> Interval | None:
 
 def _chosen(dataset: DataSet, whole: StreamedSet) -> None:
     """The rows of the selection, or how to make one."""
-    chosen = state.selection()
+    ids = atlas.selected(dataset.spec or dataset.key)
     st.header(t("map.chosen"), anchor=False)
-    if not chosen.ids or chosen.data != (dataset.spec or dataset.key):
+    if not ids:
         st.markdown(t("map.chosen.none"))
         return
     frame = whole.frame
-    part = frame[frame["id"].astype(str).isin(chosen.ids)].sort_values("loss", ascending=False, na_position="last")
+    part = frame[frame["id"].astype(str).isin(ids)].sort_values("loss", ascending=False, na_position="last")
     if not len(part):
         raise FusionError(t("map.chosen.gone"))
     st.markdown(t("map.chosen.streams", count=f"{len(part):,}", opposed=f"{int(part['opposed'].sum()):,}"))

@@ -1,0 +1,262 @@
+"""The Map page, whatever a checkpoint reads: a face says what lies there (Atlas), and this lays it out.
+
+P points, N rows of the face's table; a point is of one row, a row may have several points (its text, its image).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import cache, canvas, chrome, grid, map_controls, map_filters, place, state
+from pages.parts.place import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from fusion.projections import Projection
+    from fusion.views import Picture
+    from fusion.views.canvas import Cloud
+    from fusion.views.embedding import Label, Placed
+    from pages.parts.map_controls import Look
+
+LEAST = 4  # points below which there is no map
+RINGS = 200  # samples of a selection that are ringed and joined on the map
+DRAWN = 20_000  # points above which a canvas draws them
+READ = 20_000  # rows whose words are read for labels
+KIND, GROUP = "modality", "group"  # colours that every atlas has: of the points' kinds, and of groups found among them
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """Something known of every row: it can colour points and cut them out."""
+
+    title: str
+    values: np.ndarray  # (N,) float, NaN where unknown, or names as objects, None where unknown
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it holds numbers."""
+        return self.values.dtype != object
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """What lies on a map: embeddings to choose from, what is known of their rows, and what to say beside them."""
+
+    key: str  # of the content, whatever the space
+    data: str  # the data set that selections are of
+    spaces: Mapping[str, str]  # {embedding: what it is called}, the first one is shown at first
+    rows: Callable[[str], Rows]
+    columns: Mapping[str, Column]  # {name in the address: column}, the first ones are offered as histograms
+    text: Callable[[int], str]  # the words of a row, "" without, for labels
+    figures: Callable[[str, Rows, Projection], Mapping[str, str]]  # of the quality box, before the general ones
+    shows: str  # key of the sentence on what a point is
+    chosen: Callable[[], None]  # what stands below the map: the rows selected
+    paired: str = ""  # "" no pairs, else the ending of the words on them: "pairs" or "graph"
+    lines: Callable[[Rows, tuple[str, ...], int], tuple[np.ndarray, np.ndarray]] | None = None
+    placed: Callable[[Rows, Projection], tuple[Placed | None, str]] | None = None  # a sample's own place, and its name
+    kind: str = "map.colour.modality"  # key of what the kinds of points are, "" where all are of one
+    help: str = "map.space.help"
+
+
+def show(atlas: Atlas) -> None:
+    """Controls, the map, how far to trust it, histograms that cut it, and what was chosen."""
+    space = map_controls.space(atlas.spaces, atlas.help)
+    key = f"{atlas.key} {space}"
+    with st.spinner(t("entity.wait"), show_time=True):  # vectors may have to be made again
+        rows = cache.made(lambda: atlas.rows(space), "atlas_rows", key)
+    if len(rows.vectors) < LEAST:
+        st.info(t("empty.few", n=LEAST, m=len(rows.vectors)))
+        return
+    colours = {KIND: t(atlas.kind)} if atlas.kind else {}
+    colours |= {name: column.title for name, column in atlas.columns.items()} | {GROUP: t("map.colour.group")}
+    look = map_controls.show(colours, atlas.paired, len(rows.pairs))
+    kept = map_filters.kept(atlas.columns)
+    left, right = st.columns((0.7, 0.3), gap="medium")
+    with left:
+        projection = projected(rows, key, look)
+        _map(atlas, rows, projection, look, kept, key)
+    with right, chrome.guard("map.quality"):
+        _quality(atlas, space, rows, projection, key)
+    with chrome.guard("map.filters"):
+        map_filters.show(atlas.columns, atlas.data, rows, kept)
+    atlas.chosen()
+
+
+def projected(rows: Rows, key: str, look: Look) -> Projection:
+    """The map asked for; PCA while a slow one is still being made, and what is being made said above it."""
+    if look.method != "pca":
+        from fusion.projections import start
+        from fusion.types import FusionError
+
+        try:
+            job = start(
+                rows.vectors, look.method, labels=rows.modalities, centred=look.centred, seed=look.seed, dims=look.dims
+            )
+        except FusionError as error:
+            st.info(chrome.plain(str(error), 300))
+        else:
+            made = job.result()
+            if made is not None:
+                return made
+            if job.state() == "running":
+                map_controls.waiting(job.digest, look.method)
+            else:
+                name = t(f"map.method.{look.method}")
+                st.warning(f"{t('map.failed', method=name)} {chrome.plain(job.error(), 300)}")
+    return place.pca(rows, key, look.centred, look.dims)
+
+
+def coloured(atlas: Atlas, rows: Rows, look: Look, key: str) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """What colours the points: names (P,), or numbers (P,) with the name of their axis."""
+    if look.colour == KIND:
+        return rows.modalities, None, ""
+    if look.colour == GROUP:
+        code, words = grouped(atlas, rows, key)
+        names = np.asarray([" · ".join(one) or t("map.group", n=at + 1) for at, one in enumerate(words)], dtype=object)
+        return names[code], None, ""
+    column = atlas.columns[look.colour]
+    values = column.values[rows.sample]
+    if column.numeric:
+        return rows.modalities, values.astype(np.float32), column.title
+    unknown = t("map.kind.unknown")
+    return place.kinds_of([unknown if one is None else str(one) for one in values.tolist()], len(values)), None, ""
+
+
+def grouped(atlas: Atlas, rows: Rows, key: str) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Groups of near points in the original space, and the words that set each apart."""
+
+    def make() -> tuple[np.ndarray, list[tuple[str, ...]]]:
+        from fusion.projections.groups import apart, groups
+
+        code = groups(rows.vectors)
+        some = np.arange(len(code))
+        if len(some) > READ:
+            some = np.random.default_rng(0).choice(some, READ, replace=False)
+        found = apart([atlas.text(int(row)) for row in rows.sample[some]], code[some])
+        return code, found + [()] * (int(code.max(initial=0)) + 1 - len(found))
+
+    return cache.made(make, "groups", key)
+
+
+def labels_of(points: np.ndarray, code: np.ndarray, words: Sequence[tuple[str, ...]]) -> list[Label]:
+    """A label in the middle of each group that lies together on the map and has words of its own."""
+    from fusion.views.embedding import Label
+
+    spread = lambda some: float(np.median(np.linalg.norm(some - np.median(some, 0), axis=1)))  # noqa: E731
+    everywhere = spread(points)
+    found = []
+    for group, said in enumerate(words):
+        some = points[code == group]
+        if said and len(some) and spread(some) < 0.6 * everywhere:
+            x, y = np.median(some, 0)
+            found.append(Label(float(x), float(y), " · ".join(said)))
+    return found
+
+
+def _map(atlas: Atlas, rows: Rows, projection: Projection, look: Look, kept: np.ndarray | None, key: str) -> None:
+    """The page's one WebGL picture. A lasso chooses samples."""
+    from fusion.views import canvas as clouds
+    from fusion.views import embedding
+
+    ids, here = selected(atlas.data)[:RINGS], state.get("id")
+    seen, whom = atlas.placed(rows, projection) if atlas.placed is not None else (None, "")
+    some = np.arange(len(rows.ids)) if kept is None else np.flatnonzero(kept[rows.sample])
+    left, points = part_of(rows, some), projection.points[some]
+    if not len(some):
+        st.info(t("map.filters.none"))
+        return
+    name: tuple[Hashable, ...] = (key, projection.digest, look, ids, here, whom, map_filters.told())
+    method = t(f"map.method.{projection.method.replace(' ', '_')}")
+
+    def facts() -> dict[str, Any]:
+        kinds, values, axis = coloured(atlas, rows, look, key)
+        lines = atlas.lines(left, (*ids, here), look.worst) if atlas.lines is not None else (None, None)
+        return {
+            "method": method, "pairs": lines[0], "distances": lines[1], "selected": left.of((*ids, here)),
+            "placed": seen, "total": rows.total if kept is None else len(some), "shows": atlas.shows,
+            "kinds": kinds[some], "colour": None if values is None else values[some], "colour_name": axis,
+        }  # fmt: skip
+
+    def took(marks: Sequence[Hashable] | np.ndarray) -> None:
+        if len(marks):
+            state.select(atlas.data, list(dict.fromkeys(left.ids[mark] for mark in marks if mark is not None)))
+
+    def make() -> Picture:
+        told = facts()
+        if look.dims == 3:
+            return embedding.solid(points, left.modalities, left.ids, **told)
+        labels = labels_of(projection.points, *grouped(atlas, rows, key)) if look.labels else []
+        return embedding.scatter(
+            points, left.modalities, left.ids, labels=labels, density=look.density,
+            beyond=np.delete(projection.points, some, 0), **told,
+        )  # fmt: skip
+
+    if len(rows.ids) > DRAWN and look.dims == 2:
+
+        def cloud() -> Cloud:
+            told = facts()
+            return clouds.cloud(points, told.pop("kinds"), left.ids, values=told.pop("colour"), **told)
+
+        canvas.show(lambda: cache.made(cloud, "cloud", *name), f"cloud_{look.method}", on_lasso=took, title=False)
+        return
+    chart = f"map_{look.method}_{look.dims}_{look.centred}_{key[-24:]}"
+    grid.show(lambda: cache.made(make, "map", *name), chart, on_lasso=None if look.dims == 3 else took, title=False)
+
+
+def _quality(atlas: Atlas, space: str, rows: Rows, projection: Projection, key: str) -> None:
+    """How far to trust the map, and how well pairs lie together, both in the original space."""
+    import pandas as pd
+
+    found = cache.made(
+        lambda: {**atlas.figures(space, rows, projection), **trusted(rows, projection)}, "quality", key,
+        projection.digest,
+    )  # fmt: skip
+    with st.container(border=True, key="card_quality"):
+        st.markdown(f"##### {t('map.quality')}")
+        if len(rows.pairs):
+            st.caption(t("map.quality.tell", n=f"{len(rows.pairs):,}"))
+        names = {t("map.quality.what"): [t(f"map.quality.{name}") for name in found]}
+        table = pd.DataFrame(names | {t("map.quality.value"): list(found.values())})
+        st.table(table, border="horizontal", hide_index=True, hide_header=True)
+        with st.popover(t("map.quality.read"), type="tertiary"):
+            for name in found:
+                st.markdown(f"**{t(f'map.quality.{name}')}** {t(f'map.quality.{name}.help')}")
+
+
+def trusted(rows: Rows, projection: Projection) -> dict[str, str]:
+    """How far neighbours on the map are neighbours in truth."""
+    from fusion.projections import quality
+    from fusion.views.speech import num, percent
+
+    trust = quality(rows.vectors, projection.points, sample=1000)
+    found = {
+        "trust": num(trust.trustworthiness), "continuity": num(trust.continuity), "overlap": percent(trust.overlap),
+    }  # fmt: skip
+    if projection.explained is not None:
+        found["explained"] = percent(sum(projection.explained))
+    return found
+
+
+def selected(data: str) -> tuple[str, ...]:
+    """The ids of the selection where it is of this data set."""
+    chosen = state.selection()
+    return chosen.ids if chosen.data == data else ()
+
+
+def part_of(rows: Rows, some: np.ndarray) -> Rows:
+    """Some points, in order; pairs of which both halves are left stay pairs."""
+    if len(some) == len(rows.ids):
+        return rows
+    where = np.full(len(rows.ids), -1)
+    where[some] = np.arange(len(some))
+    pairs = where[rows.pairs] if len(rows.pairs) else rows.pairs
+    return replace(
+        rows, vectors=rows.vectors[some], modalities=rows.modalities[some], sample=rows.sample[some],
+        ids=tuple(rows.ids[i] for i in some), pairs=pairs[(pairs >= 0).all(1)] if len(pairs) else pairs,
+    )  # fmt: skip
