@@ -24,6 +24,7 @@ from fusion.encoders.sound import (
     resampled,
     spectrogram,
     stacked,
+    unstacked,
 )
 from fusion.types import Audio, FusionError, Sample
 
@@ -200,6 +201,16 @@ def test_a_spectrogram_is_bounded_and_peaks_where_the_tone_is() -> None:
     assert abs(picture.hertz[picture.db[:, 300].argmax()] - 1500) < 80
     assert picture.seconds[-1] == pytest.approx(29, abs=0.05)
     assert (np.diff(picture.hertz) > 0).all()
+
+
+def test_steps_that_were_given_are_drawn_as_the_sound_that_they_hold() -> None:
+    decibel = log_mel(open_sound(encoded(tone(1500, seconds=1.6))).samples)
+    steps = stacked(decibel)
+    picture = unstacked(steps)
+    assert picture.db.shape == (40, 4 * len(steps))
+    assert abs(picture.hertz[picture.db[:, 10].argmax()] - 1500) < 120
+    assert picture.db[:, 10].max() == pytest.approx(decibel[80:88].mean(0).max(), abs=0.1)
+    assert picture.seconds[-1] == pytest.approx(0.32 * len(steps), abs=0.05)
 
 
 def test_a_recording_is_encoded_once_and_a_broken_one_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fusion import words
 from fusion.explain.subsets import NONE, called
 from fusion.explain.subsets import subsets as every
 from fusion.signals import Effects
-from fusion.views import streams
+from fusion.views import features, streams
 
 NAMES = ("text", "audio", "image")
 
@@ -64,6 +64,30 @@ def test_every_subset_has_a_bar_and_other_answers_are_named(language: str) -> No
     assert words.t("views.answers.same", count=6) in same.finding
 
 
+def test_two_observations_share_one_axis() -> None:
+    low, high = effects([0.1] * 8, [""] * 8, "score"), effects([2.5] + [-1.0] * 7, [""] * 8, "score")
+    span = streams.span_of([low, high], False)
+    assert span == (-1.0, 2.5)
+    axes = [streams.subsets(one, False, span).figure.layout.xaxis.range for one in (low, high)]
+    assert axes[0] == axes[1]
+    assert streams.span_of([low], True) == (0.0, 1.0)
+
+
+def test_given_features_are_drawn_over_time_and_the_step_that_stands_out_is_named(language: str) -> None:
+    values = np.zeros((12, 80))
+    values[:, :70] = np.random.default_rng(0).normal(size=(12, 70))
+    values[8, :70] += 9
+    picture = features.steps(values, "audio")
+    assert picture is not None
+    assert picture.figure.data[0]["z"].shape == (features.MOST_FEATURES, 12)
+    assert words.t("views.features.finding", steps=12, width=80, at="9", value="X", mean="Y")[:20] in picture.finding
+    assert "9" in picture.alt
+    assert picture.table.shape == (12, 81)
+    assert picture.figure.data[0]["customdata"].max() <= 70  # what never changes is left out
+    assert features.steps(values[:1], "audio") is None
+    assert features.steps(np.ones((5, 3)), "audio") is None
+
+
 def test_chances_stand_with_those_before_and_the_one_that_moved_most() -> None:
     now, was = {"a": 0.2, "b": 0.7, "c": 0.1}, {"a": 0.8, "b": 0.1, "c": 0.1}
     picture = streams.chances(now, was)
@@ -71,8 +95,10 @@ def test_chances_stand_with_those_before_and_the_one_that_moved_most() -> None:
     assert picture.table.iloc[:, 1].tolist() == pytest.approx([0.2, 0.7, 0.1])
     assert picture.table.iloc[:, 2].tolist() == pytest.approx([0.8, 0.1, 0.1])
     assert picture.finding.startswith("b")
-    assert len(picture.figure.data) == 2
-    assert len(streams.chances(now).figure.data) == 1
+    assert "line-ns" in str(picture.figure.data)
+    assert "line-ns" not in str(streams.chances(now).figure.data)
+    numbers = picture.figure.data[1]
+    assert min(x - y for x, y in zip(numbers["x"], (0.8, 0.7, 0.1), strict=True)) >= 0  # beyond bar and mark
 
 
 def near(name: str, modality: str, labels: tuple[str | float | None, ...]) -> streams.Near:

@@ -215,6 +215,13 @@ def stacked(decibel: np.ndarray) -> np.ndarray:
     return filled.reshape(T, PARTS * K)
 
 
+def unstacked(steps: np.ndarray) -> Spectrogram:
+    """The spectrogram that steps of `stacked` hold: 40 bands, a column of 80 ms each. (T, 4K) -> K by 4T"""
+    db = np.asarray(steps, np.float32).reshape(-1, MELS) * 25 - 50
+    edges = hertz_of(np.linspace(0.0, mel_of(RATE / 2), MELS + 2))
+    return Spectrogram(db.T, (np.arange(len(db)) + 0.5) * PART * HOP / RATE, edges[1:-1])
+
+
 def step_names(count: int) -> Steps:
     """Names of T steps: "0.00-0.32 s"."""
     labels = tuple(f"{at * STEP:.2f}–{(at + 1) * STEP:.2f} s" for at in range(count))

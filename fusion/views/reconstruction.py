@@ -12,7 +12,7 @@ from fusion.views import base
 from fusion.views.base import Picture
 from fusion.views.palette import COLOURS, INK
 from fusion.views.sheet import Sheet
-from fusion.views.speech import caveat, clean, num, percent, plain, say
+from fusion.views.speech import caveat, clean, num, percent, plain, say, step
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def _told(signal: Reconstruction, trace: Trace) -> _Told:
     middle = seen.mean(0) if len(seen) else np.zeros_like(scale)
     steps = next(iter(trace.steps.get(signal.steps, ())), None)
     labels = steps.labels if steps is not None else ()
+    names = tuple(step(labels[i]) if i < len(labels) and labels[i] else str(i + 1) for i in at)
     return _Told(
-        tuple(labels[i] if i < len(labels) and labels[i] else str(i + 1) for i in at), at + 1, truth, guess, hidden,
-        scale, smooth_l1((guess - truth) / scale).mean(1), smooth_l1((middle - truth) / scale).mean(1),
+        names, at + 1, truth, guess, hidden, scale,
+        smooth_l1((guess - truth) / scale).mean(1), smooth_l1((middle - truth) / scale).mean(1),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.views.speech import clean, distinct, plain, say
+from fusion.views.speech import clean, distinct, plain, say, step
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def rows_of(trace: Trace, modality: str, mask: np.ndarray) -> Rows:
     group[~mask] = -1
     present = sorted({int(g) for g in group if g >= 0})
     member = (group[None, :] == np.asarray(present, int)[:, None]).astype(np.float32)
-    names = [steps.groups[g] for g in present]
+    names = [step(steps.groups[g]) for g in present]
     if modality == "modalities":  # these steps have technical names, not words of a person
         names = [say(name) for name in names]
     return Rows(tuple(names), tuple(present), member)

@@ -27,6 +27,8 @@ FAMILIES = {  # begins the name of a signal that each modality has one of
 }  # fmt: skip
 PAIR = re.compile(r"attention_([^_]+)_([^_]+?)(?:_(\d+))?")  # from whom to whom, in which layer
 
+NUMBERED = re.compile(r"(token|region|frame|step) (\d+)")  # a step without a name of its own
+
 
 def num(value: float) -> str:
     """A number with three significant digits at most: 0.731, 12.3, 1,240, −0.0042, 0."""
@@ -84,6 +86,18 @@ def say(name: str) -> str:
         told = {"queries": say(pair[1]), "keys": say(pair[2]), "layer": pair[3] or ""}
         return t("views.family.attention_layer" if pair[3] else "views.family.attention", **told)
     return name
+
+
+def unit(name: str) -> str:
+    """What one step of a modality is ("frame"), itself where the catalogue has no word for it."""
+    key = f"unit.{name}"
+    return t(key) if key in words.catalogue(words.current()) else name
+
+
+def step(label: str) -> str:
+    """The name of a step: "frame 3" in the language in use; a word, a time or a place as it is."""
+    found = NUMBERED.fullmatch(label)
+    return label if found is None else t("unit.numbered", unit=unit(found[1]), number=found[2])
 
 
 def answered(name: str) -> str:

@@ -80,25 +80,30 @@ def spectrogram(heard: Heard) -> Picture:
     )  # fmt: skip
 
 
-def subsets(signal: Effects, classes: bool, prior: bool = True) -> Picture:
+def span_of(signals: Sequence[Effects], classes: bool) -> tuple[float, float]:
+    """The lowest and the highest answer of some observations, 0 among them: one axis for all; chances go up to 1."""
+    values = [float(v) for signal in signals for v in signal.value[0, :, 0]]
+    return min(0.0, *values), 1.0 if classes else max(0.0, *values)
+
+
+def subsets(signal: Effects, classes: bool, span: tuple[float, float] | None = None) -> Picture:
     """Who answers what from which modalities? A bar a subset, all of them first, nothing last.
 
-    classes: whether the value is a chance, of the class that is answered from all.
+    classes: whether the value is a chance, of the class that is answered from all; span: of the axis, see `span_of`
     """
     key, title = f"answers-{signal.name}", t("views.answers.title")
     values = signal.value[0, :, 0].detach().cpu().float().numpy()
-    conditions = signal.conditions if prior else signal.conditions[:-1]
-    values, said = values[: len(conditions)], signal.said[0] if signal.said else ("",) * len(values)
+    conditions, said = signal.conditions, signal.said[0] if signal.said else ("",) * len(values)
     names = [say(one) for one in conditions]
-    answers = [answered(one) if one else "" for one in said[: len(values)]]
+    answers = [answered(one) if one else "" for one in said]
     lines = distinct([clean(name, 26) for name in names])
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    room = 0.42 * ((high - low) or 1.0)
+    low, high = span or span_of([signal], classes)
+    room = 0.32 * ((high - low) or 1.0)  # for a number, in a picture of half a phone too
     shown = percent if classes else num
-    labels = [f"{shown(float(v))}  {clean(a, 18) if a else ''}" for v, a in zip(values, answers, strict=True)]
-    sheet = Sheet(key, 96 + 30 * len(values), top=14, right=16)
+    sheet = Sheet(key, 96 + 36 * len(values), top=14, right=16)
     sheet.add(
-        "bar", x=values, y=lines, orientation="h", showlegend=False, cliponaxis=False, text=labels,
+        "bar", x=values, y=lines, orientation="h", showlegend=False, cliponaxis=False,
+        text=[shown(float(v)) for v in values],
         textposition="outside", hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         marker={"color": [_colour(one) for one in conditions], "line": {"color": INK, "width": 1}},
     )  # fmt: skip
@@ -108,7 +113,9 @@ def subsets(signal: Effects, classes: bool, prior: bool = True) -> Picture:
     sheet.set(
         xaxis={"title": {"text": t("views.axis.chance" if classes else "views.axis.answer")}, "nticks": 5,
                "range": [low - (room if low < 0 else 0), high + room]},
-        yaxis={**LINES, "showgrid": False},
+        yaxis={**LINES, "showgrid": False, "tickmode": "array", "tickvals": list(range(len(lines))),
+               "ticktext": [f"{line}<br><b>{clean(a, 22)}</b>" if a else line
+                            for line, a in zip(lines, answers, strict=True)]},
     )  # fmt: skip
     far = int(np.abs(values - values[0]).argmax())
     others = [i for i, one in enumerate(answers) if i and one and one != answers[0]]
@@ -118,7 +125,7 @@ def subsets(signal: Effects, classes: bool, prior: bool = True) -> Picture:
         "change": signed(float(values[far] - values[0])), "differ": str(len(others)), "count": str(counted),
         "names": t("views.list.semicolon").join(f"{names[i]}: {answers[i]}" for i in others[:4]),
     }  # fmt: skip
-    finding = t("views.answers.finding", **facts)
+    finding = t("views.answers.finding_class" if classes else "views.answers.finding", **facts)
     if answers[0] and counted:
         finding = join(finding, t("views.answers.differ" if others else "views.answers.same", **facts))
     table = pd.DataFrame({
@@ -149,8 +156,12 @@ def chances(now: Mapping[str, float], was: Mapping[str, float] | None = None) ->
     sheet = Sheet(key, 92 + 30 * len(shown), top=26 if was else 10, right=16)
     sheet.add(
         "bar", x=values, y=lines, orientation="h", name=t("views.chances.now"), showlegend=was is not None,
-        cliponaxis=False, text=[percent(float(v)) for v in values], textposition="outside",
         marker={"color": CATEGORIES[0]}, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    ends = np.asarray([max(now[one], 0.0 if was is None else was[one] + 0.006) for one in shown], np.float32)
+    sheet.add(
+        "scatter", x=ends, y=lines, mode="text", text=[f" {percent(float(v))}" for v in values], hoverinfo="skip",
+        textposition="middle right", showlegend=False, cliponaxis=False,
     )  # fmt: skip
     table = pd.DataFrame({
         t("views.chances.class"): [names[one] for one in order],

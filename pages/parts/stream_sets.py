@@ -77,7 +77,7 @@ def modalities(found: StreamSet) -> pd.DataFrame:
     """A row a modality: what its steps are, how many and how wide, and how many samples lack it, by split."""
     import pandas as pd
 
-    from fusion.views.speech import percent, say
+    from fusion.views.speech import percent, say, unit
 
     rows = []
     for at, modality in enumerate(found.modalities):
@@ -85,7 +85,7 @@ def modalities(found: StreamSet) -> pd.DataFrame:
         lengths = found.length[m][there] if m in found.length else None
         given = lengths is not None and len(lengths)
         row = {
-            t("views.axis.modality"): say(m), t("checkpoints.streams.unit"): modality.unit,
+            t("views.axis.modality"): say(m), t("checkpoints.streams.unit"): unit(modality.unit),
             t("checkpoints.streams.width"): f"{modality.width:,}" if modality.width else t("checkpoints.streams.made"),
             t("checkpoints.streams.steps"): _steps(lengths) if given else t("checkpoints.streams.made"),
         }  # fmt: skip

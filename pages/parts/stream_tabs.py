@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, state, stream_cache, stream_finder, stream_near, tabs, work
-from pages.parts.chrome import plain
+from pages.parts import cache, chrome, grid, state, stream_cache, stream_finder, stream_near, stream_parts, tabs, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -46,16 +45,21 @@ class Looked:
         line = self.line if edited else ""
         grid.show(lambda: cache.made(make, "streams", *self.key, line, name), name, **how)
 
+    def sides(self) -> tuple[StreamObservation, ...]:
+        """The sample as it is now, and as it was before its edits, in front, where there are some."""
+        if not self.seen.edits:
+            return (self.seen,)
+        return stream_cache.looked(self.checkpoint, self.dataset, self.now.sample, self.now.own, ""), self.seen
+
     def both(self, make: Callable[[StreamObservation], Picture], name: str) -> None:
         """A picture of the whole observation, of the sample as it was too where there are edits."""
         if not self.seen.edits:
             self.show(lambda: make(self.seen), name)
             return
-        plain = stream_cache.looked(self.checkpoint, self.dataset, self.now.sample, self.now.own, "")
-        for place, told, one in zip(st.columns(2), ("before", "after"), (plain, self.seen), strict=True):
+        for place, told, one in zip(st.columns(2), ("before", "after"), self.sides(), strict=True):
             with place:
                 st.markdown(f"**{t(f'streams.{told}')}**")
-                self.show(lambda one=one: make(one), f"{name}_{told}", edited=told == "after")
+                self.show(lambda one=one: make(one), f"{name}_{told}")
 
     def signal(
         self, view: Callable[..., Picture | None], name: str, on_pick: Callable[[Hashable], None] | None = None,
@@ -117,52 +121,16 @@ class Looked:
 
 def overview(on: Looked) -> None:
     """The parts as a person sees them, the answer, and what is answered from every subset of them."""
-    from fusion.types import Audio
     from fusion.views import streams
 
     seen = on.seen
-    _parts(on)
+    stream_parts.show(on)
     if seen.classes:
         was = None if seen.before is None else seen.before.chances
         on.show(lambda: streams.chances(seen.answer.chances, was), "chances")
-    on.both(lambda one: streams.subsets(one.effects, bool(one.classes)), "answers")
-    for modality, part in seen.sample.parts.items():
-        if isinstance(part, Audio) and modality in stream_finder.names_of(on.checkpoint):
-            on.show(lambda part=part: streams.spectrogram(stream_cache.spectrogram(part)), "spectrogram", edited=False)
-
-
-def _parts(on: Looked) -> None:
-    """What the sample is made of, each part with what was done to it."""
-    from fusion.types import Audio, Image, Numbers, Text
-    from fusion.views.speech import answered, num, percent, say
-
-    done = {edit.modality: edit for edit in on.seen.edits}
-    names = stream_finder.names_of(on.checkpoint)
-    for place, modality in zip(st.columns(len(names)), names, strict=True):
-        part = on.seen.sample.parts.get(modality)
-        with place, st.container(border=True, height="stretch", key=f"part_{modality}"):
-            st.caption(say(modality))
-            if isinstance(part, Text):
-                st.markdown(plain(part.raw, 400) or "–")
-            elif isinstance(part, (Image, Audio)):
-                with chrome.guard("error.picture"):
-                    stream_finder.seen(part, say(modality))
-            elif isinstance(part, Numbers):
-                st.markdown(t("streams.numbers", steps=len(part.values), width=part.values.shape[1]))
-            else:
-                has = stream_finder.there(on.dataset, on.now, modality)
-                st.markdown(t("streams.given" if has else "streams.lacks"))
-            if modality in done:
-                edit = done[modality]
-                told = t(f"streams.done.{edit.how}", name=say(modality), rate=percent(edit.rate))
-                st.markdown(f":orange[**{plain(told, 120)}**]")
-            alone = on.seen.alone.get(modality)
-            if alone is not None:
-                said = answered(alone.said) if alone.said else ""
-                value = percent(alone.strength) if alone.score is None else num(round(alone.score, 2))
-                st.markdown(t("streams.alone", answer=plain(" ".join(one for one in (said, value) if one), 80)))
-    if on.seen.split_opinion:
-        st.warning(t("streams.split"))
+    span = streams.span_of([one.effects for one in on.sides()], bool(seen.classes))
+    on.both(lambda one: streams.subsets(one.effects, bool(one.classes), span), "answers")
+    stream_parts.pictures(on)
 
 
 @chrome.fragment

@@ -98,15 +98,15 @@ def strip(seen: StreamObservation) -> None:
         ("badge", t(f"verdict.badge.{seen.badge}"), t(f"verdict.badge.{seen.badge}.short")),
     ]
     if seen.before is not None:
-        change = seen.answer.strength - seen.before.strength
-        same = seen.before.said == seen.answer.said
-        moved = signed(change) if same or seen.answer.score is not None else strength(seen.before)
+        moved = strength(seen.before)
+        if seen.answer.score is not None:
+            moved = signed(seen.answer.strength - seen.before.strength)
         cells.append(("before", said(seen.before), moved))
     with st.container(border=True, horizontal=True, gap="small", key="card_verdict"):
         for key, value, below in cells:
             st.metric(
                 t(f"streams.verdict.{key}"), value, below, delta_color="off", delta_arrow="off",
-                width=WIDE if key in ("answer", "before") else CELL,
+                width=WIDE if key in ("answer", "before") or (key == "truth" and isinstance(seen.truth, str)) else CELL,
                 help=t(f"streams.verdict.{key}.help"),
             )  # fmt: skip
     if seen.before is not None:
