@@ -156,13 +156,11 @@ class CoAttention(nn.Module):
     def forward(
         self, steps: Sequence[Tensor], seen: Sequence[Tensor], *, trace: bool = False
     ) -> tuple[Tensor, Internals]:
-        """f (B, M (M - 1) D); of each pair m < n: co.m.n (B, T_m), co.n.m (B, T_n), affinity.m.n (B, T_m, T_n)"""
+        """f (B, M (M - 1) D); of each pair m < n: co.m.n (B, T_m), co.n.m (B, T_n)"""
         told: Internals = {}
         pooled: list[Tensor] = []
         for block, (m, n) in zip(self.pair, self.pairs, strict=True):
-            first, second, told[f"co.{m}.{n}"], told[f"co.{n}.{m}"], told[f"affinity.{m}.{n}"] = block(
-                steps[m], steps[n], seen[m], seen[n]
-            )
+            first, second, told[f"co.{m}.{n}"], told[f"co.{n}.{m}"], _ = block(steps[m], steps[n], seen[m], seen[n])
             pooled += [first, second]
         return torch.cat(pooled, 1), told
 
