@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import chrome, stream_cache, stream_finder
+from pages.parts import cache, chrome, grid, stream_cache, stream_finder
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -81,8 +81,11 @@ def pictures(on: Looked) -> None:
         part, key = on.seen.sample.parts.get(modality), f"features_{modality}"
         if isinstance(part, Audio):
             on.show(lambda part=part: streams.spectrogram(stream_cache.spectrogram(part)), key, edited=False)
-        elif (values := features(on, modality)) is not None and (picture := _drawn(on, modality, values)) is not None:
-            on.show(lambda picture=picture: picture, key, edited=False)
+        elif (values := features(on, modality)) is not None:
+            make = lambda m=modality, values=values: _drawn(on, m, values)  # noqa: E731
+            picture = cache.made(make, "streams_features", *on.key, modality)
+            if picture is not None:
+                grid.show(lambda picture=picture: picture, key)
 
 
 def _drawn(on: Looked, modality: str, values: np.ndarray) -> Picture | None:
