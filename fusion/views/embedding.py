@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MOST_POINTS = 20_000
 GRID = 120  # cells a side that density is counted in
 SOLID = ("circle", "diamond", "square", "cross", "x")  # shapes that Plotly has in three dimensions
-BEHIND = "rgba(128,128,128,0.25)"  # of words on a map: read on points of any colour, light or dark
 WEBGL_ABOVE = 1_000
 
 
@@ -114,7 +113,7 @@ def scatter(
         _lines(sheet, everywhere, np.asarray(pairs))
     _rings(sheet, everywhere, list(selected), placed)
     for label in labels:
-        sheet.note(clean(label.text, 32), x=label.x, y=label.y, font={"size": 13, "color": TEXT}, bgcolor=BEHIND)
+        sheet.note(clean(label.text, 32), x=label.x, y=label.y, font={"size": 14, "weight": 700, "color": TEXT, "shadow": "auto"})
     bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
     sheet.set(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,

@@ -28,6 +28,8 @@ LEAST = 4  # points below which there is no map
 RINGS = 200  # samples of a selection that are ringed and joined on the map
 DRAWN = 20_000  # points above which a canvas draws them
 READ = 20_000  # rows whose words are read for labels
+TOGETHER = 0.6  # of the spread of all points: a group that lies wider has no label
+LABEL = np.array([0.25, 0.06])  # of the map's width and height that a label takes
 KIND, GROUP = "modality", "group"  # colours that every atlas has: of the points' kinds, and of groups found among them
 
 
@@ -145,17 +147,20 @@ def grouped(atlas: Atlas, rows: Rows, key: str) -> tuple[np.ndarray, list[tuple[
 
 
 def labels_of(points: np.ndarray, code: np.ndarray, words: Sequence[tuple[str, ...]]) -> list[Label]:
-    """A label in the middle of each group that lies together on the map and has words of its own."""
+    """A label in the middle of each group that lies together on the map and has words of its own, large groups first;
+    none on another's."""
     from fusion.views.embedding import Label
 
     spread = lambda some: float(np.median(np.linalg.norm(some - np.median(some, 0), axis=1)))  # noqa: E731
-    everywhere = spread(points)
-    found = []
-    for group, said in enumerate(words):
+    everywhere, room = spread(points), np.ptp(points, axis=0) * LABEL
+    found: list[Label] = []
+    for group in np.argsort(-np.bincount(code, minlength=len(words)), kind="stable"):
         some = points[code == group]
-        if said and len(some) and spread(some) < 0.6 * everywhere:
-            x, y = np.median(some, 0)
-            found.append(Label(float(x), float(y), " · ".join(said)))
+        if not words[group] or not len(some) or spread(some) > TOGETHER * everywhere:
+            continue
+        x, y = map(float, np.median(some, 0))
+        if all(abs(x - one.x) > room[0] or abs(y - one.y) > room[1] for one in found):
+            found.append(Label(x, y, " · ".join(words[group])))
     return found
 
 

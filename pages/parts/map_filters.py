@@ -158,8 +158,8 @@ def _one(name: str, column: Column, cuts: Mapping[str, Cut], rows: Rows, mask: n
         key = f"cut_{name}"
         now = cuts.get(name)
         st.session_state[key] = [one for one in (now or ()) if one in options]
-        st.pills(plain(column.title), options, key=key, selection_mode="multi", label_visibility="collapsed",
-                 on_change=_names, args=(name,))  # fmt: skip
+        st.multiselect(plain(column.title), options, key=key, label_visibility="collapsed", on_change=_names,
+                       args=(name,), placeholder=t("map.filters.all"))  # fmt: skip
         return
     known = values[np.isfinite(values)].astype(float)
     low, high = float(known.min()), float(known.max())
