@@ -281,7 +281,7 @@ def hscl_config(**switches: Any) -> Any:
 
 def tfr_net_config(**switches: Any) -> Any:
     sizes = {
-        "width": 8, "heads": 2, "cross_layers": 1, "self_layers": 2, "kernels": (1, 5, 3), "hidden": (5, 4, 6),
+        "width": 8, "heads": 2, "cross_layers": 1, "self_layers": 1, "kernels": (1, 5, 3), "hidden": (5, 4, 6),
         "gru_layers": 1, "head_width": 16, "dropout": 0.0, "attention_dropout": (0.0, 0.0, 0.0),
     }  # fmt: skip
     return MODELS["tfr_net"].Config(**({**stream_toys.SIZES, **sizes} | switches))
