@@ -165,7 +165,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def load(checkpoint: Checkpoint) -> FusionModel:
-    """The model with its weights, float32, in evaluation mode, on the CPU.
+    """The model with its weights, in evaluation mode, on the CPU; in float32, or in float64 where it is solved.
 
     Raises FusionError on settings that the model doesn't have, on missing, unknown or misshapen tensors, and on
     weights that are not finite.
@@ -179,7 +179,7 @@ def load(checkpoint: Checkpoint) -> FusionModel:
         with safe_open(checkpoint.folder / "weights.safetensors", framework="pt") as stream:
             shapes = {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118
             _check_names(checkpoint.name, {name: tuple(value.shape) for name, value in own.items()}, shapes)
-            weights = {name: stream.get_tensor(name).float() for name in shapes}
+            weights = {name: stream.get_tensor(name).to(own[name].dtype) for name in shapes}
     except (SafetensorError, OSError) as error:
         raise FusionError(
             f'weights.safetensors of "{checkpoint.name}" can\'t be read ({error}); copy it again.'

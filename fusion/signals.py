@@ -241,9 +241,27 @@ class Effects(Signal):
     said: tuple[tuple[str, ...], ...] = field(default_factory=tuple)  # B rows: the prediction in words by condition
 
 
+@dataclass(frozen=True, kw_only=True)
+class Canonical(Signal):
+    """Directions of several views that agree: how strongly, whether elsewhere too, and which inputs they follow."""
+
+    value: Tensor  # (K, P) correlation of each component between each pair of views, in the rows that were fitted
+    modalities: tuple[str, ...]  # V; pairs go (0, 1), (0, 2), ..., (1, 2), ...
+    eigenvalues: Tensor  # (K,) what was solved for; no correlation for more than two views or with a ridge
+    loadings: dict[str, Tensor]  # {m: (D, K)} correlation of each input column with the score of its view
+    redundancy: Tensor  # (V, K) mean squared loading times mean squared correlation with the other views
+    rank: Tensor  # (V,) directions of each view that have variance
+    scores: dict[str, Tensor]  # {m: (S, K)} of some rows, standardised; held-out ones where there are some
+    rows: int  # that were fitted
+    held_out: Tensor | None = None  # (K, P) the same correlations in other rows
+    held_out_rows: int = 0
+    p: Tensor | None = None  # (K,) chance of a link as strong where rows don't belong together
+    rounds: int = 0  # of the permutation test behind it
+
+
 KINDS: tuple[type[Signal], ...] = (
     Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Opinions,
-    Reconstruction, Norms, Transitions, Effects, Posterior, CrossGeneration,
+    Reconstruction, Norms, Transitions, Effects, Posterior, CrossGeneration, Canonical,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Signal)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion.blocks.canonical import Objective, Solution, correlations, solve
-from fusion.blocks.whitening import Basis, Ridge, Unit, pairs, whitening
+from fusion.blocks.canonical import Solution, correlations, fitted_correlations, solve
+from fusion.blocks.whitening import Basis, pairs
 
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5)  # shrinkages that are tried
 HOPELESS = 0.5  # p above which later components are not tried: theirs can't be smaller
@@ -87,20 +87,13 @@ class Choice:
     fitted: tuple[float, ...]  # the same in the rows that were fitted
 
 
-def choose_c(
-    basis: Basis, fitted: Sequence[Tensor], held_out: Sequence[Tensor], components: int,
-    objective: Objective = "gevp", unit: Unit = "scaled", ridge: Ridge = "norm",
-    grid: Sequence[float] = GRID,
-) -> Choice:  # fmt: skip
-    """Try every shrinkage on one set of axes. fitted, held_out V of (n, r): rows along the axes of each view.
+def choose(tried: Sequence[Solution], basis: Basis, held_out: Sequence[Tensor], grid: Sequence[float]) -> Choice:
+    """Which of some solutions does best on rows that were not fitted. held_out V of (n, r), along the axes
 
-    The axes don't depend on c, so the whole grid costs one decomposition of the data.
+    The axes don't depend on the ridge, so a whole grid costs one decomposition of the data.
     """
-    other, own = [], []
-    for c in grid:
-        d = [whitening(one, c, basis.freedom, basis.rows, unit, ridge) for one in basis.variance]
-        found: Solution = solve(basis, d, components, objective)
-        other.append(float(correlations([x @ w for x, w in zip(held_out, found.weights, strict=True)]).mean()))
-        own.append(float(correlations([x @ w for x, w in zip(fitted, found.weights, strict=True)]).mean()))
-    best = int(np.argmax(other))
-    return Choice(float(grid[best]), tuple(grid), tuple(other), tuple(own))
+    other = [
+        float(correlations([x @ w for x, w in zip(held_out, one.weights, strict=True)]).mean()) for one in tried
+    ]  # fmt: skip
+    own = [float(fitted_correlations(basis, one).mean()) for one in tried]
+    return Choice(float(grid[int(np.argmax(other))]), tuple(grid), tuple(other), tuple(own))

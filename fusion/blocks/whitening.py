@@ -112,7 +112,7 @@ class Moments:
         rows = [x.double() - mean for x, mean in zip(views, means, strict=True)]
         moved = [new - old for new, old in zip(means, self.means, strict=True)]
         for (a, b), product in self.products.items():
-            product += rows[a].T @ rows[b]
+            product += _gram(rows[a]) if a == b else rows[a].T @ rows[b]
             product += torch.outer(moved[a], moved[b]) * (self.rows * block / total)
         for v, x in enumerate(views):
             low, high = x.double().aminmax(dim=0)
@@ -141,6 +141,17 @@ class Moments:
             (a, b): axes[a].T @ self.covariance(a, b, ddof) @ axes[b] for a, b in pairs(len(axes))
         }  # fmt: skip
         return Basis(tuple(axes), tuple(variance), cross, tuple(self.means), self.rows, float(max(1, self.rows - ddof)))
+
+
+def _gram(x: Tensor) -> Tensor:
+    """x'x, of which one half is worked out. (b, D) -> (D, D)"""
+    width = x.shape[1]
+    found, step = x.new_empty(width, width), max(64, -(-width // 4))
+    for start in range(0, width, step):
+        panel = x[:, start:].T @ x[:, start : start + step]
+        found[start:, start : start + step] = panel
+        found[start : start + step, start:] = panel.T
+    return found
 
 
 def whitening(variance: Tensor, c: float, freedom: float, rows: int, unit: Unit, ridge: Ridge = "norm") -> Tensor:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from fusion.signals import Trace
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy as np
 
     from fusion.signals import FusionOutput
     from fusion.types import Batch, Card, Modality, Task
@@ -84,3 +88,55 @@ class FusionModel(nn.Module):
     def learned(self) -> Trace:
         """What does not depend on a sample (transitions, global weights)."""
         return Trace()
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something to know before believing a solution; a key of the word catalogues with its values."""
+
+    key: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a solution was made of."""
+
+    rows: int  # that every view has
+    left_out: tuple[str, ...]  # ids of rows that lack a view
+    remarks: tuple[Remark, ...]
+
+
+class ClosedForm(FusionModel):
+    """A model that is solved in one go: buffers in float64, no parameters, nothing to train by steps.
+
+    Sizes that follow from the data (rows kept, components that there are) are in `config` after `solve`, so that a
+    checkpoint loads strictly. It stays on the CPU where a device has no float64.
+    """
+
+    def solve(
+        self,
+        blocks: Mapping[str, Tensor | np.ndarray] | Iterable[Batch],
+        held_out: Mapping[str, Tensor | np.ndarray] | Iterable[Batch] | None = None,
+        *,
+        rounds: int = 0,
+    ) -> Solved:
+        """Fit to views {m: (n, D)}, or to batches read once, and measure on others that are held out.
+
+        rounds: of the permutation test; 0 leaves it out. Raises FusionError where the data allow no solution.
+        """
+        raise NotImplementedError
+
+    def loss(self, output: FusionOutput, batch: Batch, step: int = 0) -> dict[str, Tensor]:
+        """Raises FusionError: there is nothing to descend."""
+        raise FusionError(f"{self.card.name} is solved in one go, not trained by steps; call solve with its data.")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ClosedForm:
+        """Move to a device but keep float64; stay where a device has none (its conversion raises TypeError)."""
+        try:
+            probe = fn(torch.zeros((), dtype=torch.float64))
+        except TypeError:
+            return self
+        where = (lambda x: x.to(probe.device)) if probe.dtype != torch.float64 else fn
+        super()._apply(where, recurse)  # type: ignore[arg-type]  # of nn.Module, which says nothing of its argument
+        return self
