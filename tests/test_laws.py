@@ -82,7 +82,7 @@ def test_the_prediction_has_the_shape_of_its_task(key: str) -> None:
     shapes = {
         Task.REGRESSION: (size,), Task.CLASSES: (size, classes), Task.TAGGING: (size, steps), Task.MATCHING: (size,),
         Task.ALIGNMENT: (size, getattr(model.config, "candidates", 0)),
-        Task.LINKS: (size, getattr(model.config, "candidates", 0)),
+        Task.LINKS: (size, getattr(model.config, "candidates", 0)), Task.REPRESENTATION: tuple(output.fused.shape),
     }  # fmt: skip
     assert output.prediction.shape == shapes[model.task]
     assert output.fused.shape[0] == size
@@ -300,13 +300,17 @@ def test_the_same_seed_gives_the_same_training(key: str) -> None:
 
 
 def hits(task: Task, prediction: Tensor, batch: Batch) -> Tensor:
-    """Which samples are answered rightly; of a score, whether it lies on the true side of the middle. -> (B,) bool"""
+    """Which samples are answered rightly; of a score, whether it lies on the true side of the middle; of a vector,
+    whether its nearest one belongs to a sample of the same class. -> (B,) bool"""
     answer = batch.target if task is not Task.LINKS else batch.query[:, 2:]  # type: ignore[index]  # it asks
     assert answer is not None
     if task is Task.REGRESSION:
         return (prediction > answer.mean()) == (answer > answer.mean())
     if task is Task.CLASSES:
         return prediction.argmax(1) == answer
+    if task is Task.REPRESENTATION:
+        apart = torch.cdist(prediction, prediction).fill_diagonal_(torch.inf)
+        return answer[apart.argmin(1)] == answer
     return (prediction[:, : answer.shape[1]] == answer).all(1)  # of more candidates the first counts
 
 

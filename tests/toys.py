@@ -17,7 +17,7 @@ from fusion.models import MODELS
 from fusion.models.base import FusionModel
 from fusion.models.maf import CLASSES
 from fusion.types import Batch, Graph, Steps
-from tests import stream_toys
+from tests import stream_toys, vae_toys
 from tests.noise import Pairs, noise
 
 
@@ -292,6 +292,16 @@ def tate_config(**switches: Any) -> Any:
     return MODELS["tate"].Config(**({**stream_toys.SIZES, **sizes} | switches))
 
 
+def vae_config(key: str) -> Callable[..., Any]:
+    """Settings of one of the multimodal VAEs."""
+
+    def config(**switches: Any) -> Any:
+        sizes = {"samples": 2} if key == "mmvae" else {}
+        return MODELS[key].Config(**({**vae_toys.SIZES, **sizes} | switches))
+
+    return config
+
+
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
@@ -316,4 +326,7 @@ TOYS: dict[str, Toy] = {
     "hierarchical": Toy(mlp_config("hierarchical"), **stream_toys.LAWS),
     "hybrid": Toy(mlp_config("hybrid"), **stream_toys.LAWS),
     "feature": Toy(mlp_config("feature"), **stream_toys.LAWS),
+    "mvae": Toy(vae_config("mvae"), **vae_toys.LAWS),
+    "mmvae": Toy(vae_config("mmvae"), **vae_toys.LAWS),
+    "mopoe": Toy(vae_config("mopoe"), **vae_toys.LAWS),
 }

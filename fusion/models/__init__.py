@@ -11,6 +11,9 @@ from fusion.models.maf import MAF
 from fusion.models.mclea import MCLEA
 from fusion.models.meaformer import MEAformer
 from fusion.models.mlp_fusion import Early, Hierarchical, Hybrid, Late
+from fusion.models.mmvae import MMVAE
+from fusion.models.mopoe import MoPoE
+from fusion.models.mvae import MVAE
 from fusion.models.tate import TATE
 from fusion.models.tfr_net import TFRNet
 
@@ -20,4 +23,5 @@ if TYPE_CHECKING:
 MODELS: dict[str, type[FusionModel]] = {
     "maf": MAF, "mclea": MCLEA, "meaformer": MEAformer, "imf": IMF, "hscl": HSCL, "tfr_net": TFRNet, "tate": TATE,
     "early": Early, "late": Late, "hierarchical": Hierarchical, "hybrid": Hybrid, "feature": Feature,
+    "mvae": MVAE, "mmvae": MMVAE, "mopoe": MoPoE,
 }  # fmt: skip
