@@ -113,7 +113,8 @@ def scatter(
         _lines(sheet, everywhere, np.asarray(pairs))
     _rings(sheet, everywhere, list(selected), placed)
     for label in labels:
-        sheet.note(clean(label.text, 32), x=label.x, y=label.y, font={"size": 14, "weight": 700, "color": TEXT, "shadow": "auto"})
+        font = {"size": 14, "weight": 700, "color": TEXT, "shadow": "auto"}
+        sheet.note(clean(label.text, 32), x=label.x, y=label.y, font=font)
     bare = {"showgrid": False, "showticklabels": False, "fixedrange": False}
     sheet.set(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
