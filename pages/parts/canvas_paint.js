@@ -120,9 +120,7 @@ function paintOver(pen, over, to, path, closed, colours) {
     pen.moveTo(...to(ax, ay));
     pen.lineTo(...to(bx, by));
   }
-  pen.strokeStyle = over.ink;
-  pen.lineWidth = 1;
-  pen.stroke();
+  if (over.lines.length) stroke(1, over.ink);
   for (const [x, y] of over.rings) {
     pen.beginPath();
     pen.arc(...to(x, y), 8, 0, 2 * Math.PI);
