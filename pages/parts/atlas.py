@@ -29,7 +29,7 @@ RINGS = 200  # samples of a selection that are ringed and joined on the map
 DRAWN = 20_000  # points above which a canvas draws them
 READ = 20_000  # rows whose words are read for labels
 TOGETHER = 0.6  # of the spread of all points: a group that lies wider has no label
-LABEL = np.array([0.25, 0.06])  # of the map's width and height that a label takes
+LABEL = np.array([0.35, 0.06])  # of the map's width and height that a label takes
 KIND, GROUP = "modality", "group"  # colours that every atlas has: of the points' kinds, and of groups found among them
 
 
