@@ -221,7 +221,11 @@ def _chosen(xy: np.ndarray, rows: np.ndarray) -> dict[str, object]:
         return {"chosen": told, "rings": _rounded(xy[rows]), "bits": ""}
     bits = np.zeros(len(xy), np.uint8)
     bits[rows] = 1
-    return {"chosen": told, "rings": [], "bits": base64.b64encode(np.packbits(bits, bitorder="little")).decode()}
+    return {
+        "chosen": told,
+        "rings": [],
+        "bits": base64.b64encode(np.packbits(bits, bitorder="little").tobytes()).decode(),
+    }
 
 
 def _placed(placed: Placed) -> list[dict[str, object]]:
