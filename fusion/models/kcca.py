@@ -116,7 +116,6 @@ class KCCA(SharedSpace):
         shows=("Embedding", "ModalityScores", "Opinions", "Canonical"),
     )
     Config = Config
-    config: Config  # type: ignore[assignment]  # narrower than what all share
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Those that all have, what the kernel compares with, and alpha."""

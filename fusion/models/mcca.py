@@ -74,7 +74,6 @@ class MCCA(SharedSpace):
         shows=("Embedding", "ModalityScores", "Opinions", "Canonical"),
     )
     Config = Config
-    config: Config  # type: ignore[assignment]  # narrower than what all share
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Those that all have, and u of each view."""

@@ -54,7 +54,6 @@ class SharedSpace(ClosedForm):
     """Views projected so that they agree; a system adds how it makes axes (`fit`) and scores (`project`)."""
 
     Config: ClassVar[type[Any]] = Settings
-    config: Settings
     mean_0: Tensor
     eigenvalues: Tensor
     correlation_train: Tensor
