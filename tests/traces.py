@@ -11,6 +11,7 @@ import torch
 
 from fusion.signals import (
     Attention,
+    Canonical,
     CrossGeneration,
     EdgeWeights,
     Effects,
@@ -140,6 +141,7 @@ def made(
         ),
         _posterior(),
         _crossed(),
+        _canonical(),
         Transitions(
             name="crf_transitions", unit="logit", per_sample=False, value=torch.randn(C, C), start=torch.randn(C),
             end=torch.randn(C), classes=CLASSES, caveat="caveat.transitions",
@@ -181,6 +183,18 @@ def _crossed() -> CrossGeneration:
         modalities=("text", "image", "audio"), sizes=((5, 4), (1, 12), (2, 3)),
         likelihoods=("categorical", "bernoulli", "normal"), pictures=((), (1, 3, 4), ()),
         tokens=(("a", "b", "c", ""), (), ()), caveat="caveat.cross_generation",
+    )  # fmt: skip
+
+
+def _canonical() -> Canonical:
+    """Three views with four components, held-out rows and p-values."""
+    widths = {"text": 13, "image": 6, "audio": 3}
+    return Canonical(
+        name="canonical", unit="none", per_sample=False, value=torch.rand(4, 3), modalities=tuple(widths),
+        eigenvalues=torch.tensor([1.8, 1.2, 0.9, 0.4]), redundancy=torch.rand(3, 4), rank=torch.tensor([13, 6, 3]),
+        loadings={m: 2 * torch.rand(width, 4) - 1 for m, width in widths.items()},
+        scores={m: torch.randn(17, 4) for m in widths}, rows=120, held_out=torch.rand(4, 3) - 0.2, held_out_rows=17,
+        p=torch.tensor([0.005, 0.03, 0.2, 0.2]), rounds=200, caveat="caveat.canonical",
     )  # fmt: skip
 
 

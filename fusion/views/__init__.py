@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fusion.signals import (
     Attention,
+    Canonical,
     CrossGeneration,
     EdgeWeights,
     Effects,
@@ -30,6 +31,7 @@ from fusion.signals import (
 )
 from fusion.views import (
     attention,
+    canonical,
     embedding,
     gate,
     generation,
@@ -71,6 +73,7 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Effects: (strips.drop,),
     Posterior: (posterior.experts, posterior.shares, posterior.subsets),
     CrossGeneration: (generation.grid,),
+    Canonical: (canonical.agreement, canonical.pairs, canonical.loadings),
 }
 WHOLE = (heads.heads,)  # views of all signals of a kind at once
 

@@ -23,7 +23,8 @@ CONDITIONS = {
 }
 FAMILIES = {  # begins the name of a signal that each modality has one of
     "gate_": "views.family.gate", "pool_winner_": "views.family.pool_winner", "utterance_": "views.family.utterance",
-    "reconstruction_": "views.family.reconstruction",
+    "reconstruction_": "views.family.reconstruction", "canonical_": "views.family.canonical",
+    "component_": "views.family.component",
 }  # fmt: skip
 PAIR = re.compile(r"attention_([^_]+)_([^_]+?)(?:_(\d+))?")  # from whom to whom, in which layer
 
