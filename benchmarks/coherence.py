@@ -40,10 +40,11 @@ SIZES: Mapping[str, Any] = {
 SYSTEMS: Mapping[str, tuple[type[VAE], Mapping[str, Any]]] = {
     "mvae": (mvae.MVAE, {}),
     "mvae_all": (mvae.MVAE, {"subsets": "all_only"}),
-    "mmvae": (mmvae.MMVAE, {"samples": 5}),
+    "mmvae": (mmvae.MMVAE, {"samples": int(mmvae.RECIPE["samples"])}),
     "mopoe": (mopoe.MoPoE, {}),
 }
-TAUGHT: Mapping[str, float] = {"epochs": 100, "batch": 128, "rate": 1e-3}
+RECIPES = {"mvae": mvae.RECIPE, "mvae_all": mvae.RECIPE, "mmvae": mmvae.RECIPE, "mopoe": mopoe.RECIPE}
+TAUGHT = ("epochs", "batch", "rate")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def opened() -> Opened:
 def fit(key: str, seed: int, found: Opened, changes: Mapping[str, Any] | None = None) -> tuple[VAE, int, float]:
     """Train one system. -> at its best epoch, that epoch, seconds"""
     kind, switches = SYSTEMS[key]
-    taught = {**TAUGHT, **{k: v for k, v in (changes or {}).items() if k in TAUGHT}}
+    taught = {**RECIPES[key], **{k: v for k, v in (changes or {}).items() if k in TAUGHT}}
     own = {k: v for k, v in (changes or {}).items() if k not in TAUGHT}
     streams, settings = found.streams, {**SIZES, **switches, **own}
     torch.manual_seed(seed)

@@ -16,7 +16,8 @@ from tests.noise import Pairs
 SIZES: Mapping[str, Any] = {
     "modalities": ("text", "image", "audio"), "widths": (5, 42, 3), "steps": (6, 1, 9),
     "likelihoods": ("categorical", "bernoulli", "normal"), "pictures": (0, 0, 0, 1, 6, 7, 0, 0, 0),
-    "tokens": ("text:a", "text:b", "text:c", "text:d", "text:"), "latent": 10, "hidden": 16, "layers": 1, "activation": "tanh",
+    "tokens": ("text:a", "text:b", "text:c", "text:d", "text:"), "latent": 10, "hidden": 16, "layers": 1,
+    "activation": "tanh",
 }  # fmt: skip
 ANSWER = "image"  # the modality that carries what is planted
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import combinations
 from typing import Literal
 
@@ -150,9 +151,13 @@ def product(mean: Tensor, log_variance: Tensor, given: Tensor, prior: Tensor) ->
         ~(prior | ~given.any(-1))[..., None, None], -torch.inf
     )  # (B, S, 1, Z): the prior's log precision is 0
     argument = torch.cat((own, argument), 2)
-    share = argument.softmax(2)
+    top = argument.detach().amax(2, keepdim=True)
+    each = (argument - top).exp()
+    total = reduce(torch.add, each.unbind(2))  # one after the other: an expert of weight 0 leaves every bit as it is
+    share = each / total[:, :, None]
     known = torch.where(out | log_variance.isposinf()[:, None], 0.0, mean[:, None])  # else 0 x NaN
-    return (share[:, :, 1:] * known).sum(2), -torch.logsumexp(argument, 2), share
+    centre = reduce(torch.add, (share[:, :, 1:] * known).unbind(2))
+    return centre, -(top.squeeze(2) + total.log()), share
 
 
 def mixture(experts: Experts, rule: Rule, given: Tensor, *, full_prior_only: bool = False) -> Mixture:

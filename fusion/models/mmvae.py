@@ -11,13 +11,15 @@ Models", NeurIPS 2019, arXiv:1911.03393. Released code: iffsid/mmvae@33e3c8c.
 Experts and prior are Laplace, of scale Z softmax(raw) + 1e-6, or Gaussian; the prior's scale is learned. With `dreg`
 the gradient is doubly reparameterised: posterior parameters in w are held fixed, what is minimised is
 -sum_k v_k log w_k with v = w / sum w held fixed, and the gradient that arrives at z^k is multiplied by v_k once more.
-That value is not (3); `bound` gives (3). Absent modalities are left out of (1) to (4), M counts those that are there.
+That value is not (3); `bound` gives (3). With one modality its expectation is the gradient of (3); with more it is not,
+here as in the released code: z_m is drawn from q(z|x_m) alone while w holds the mixture. Absent modalities are left out
+of (1) to (4), M counts those that are there.
 
 Differs from the released code: the mean over rows (`reduction`; the released code sums); beta and its warm-up play no
 part, as there. The released checkpoints have a network a data set; ours are of vae_blocks.
 
 Recipe of the paper (MNIST and SVHN): K 30, Z 20, batches of 128, 30 epochs, Adam with AMSGrad 1e-3. Ours for small
-data: RECIPE, with K 10.
+data: RECIPE.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 1e-3, "batch": 128, "epochs": 100}
+RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 80, "samples": 5}
 
 
 @dataclass(frozen=True)

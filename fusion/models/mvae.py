@@ -15,8 +15,8 @@ Differs from the released code: an expert's precision is never 1 / (e^l + eps) b
 over all rows (`average`), where MultiVae's is over those that have something of the subset; no likelihood weights of
 one data set, but r_m (`rescaling`, `factors`).
 
-Recipe of the paper (MNIST): Adam 1e-3, 500 epochs, 200 of them warm-up, image 1 and text 10. Ours for small data: Z 16,
-Adam 1e-3, batches of 128, see RECIPE.
+Recipe of the paper (MNIST): Adam 1e-3, 500 epochs, 200 of them warm-up, image 1 and text 10. Ours for small data:
+RECIPE.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 1e-3, "batch": 128, "epochs": 100}
+RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 150}
 
 
 @dataclass(frozen=True)
