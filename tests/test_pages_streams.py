@@ -29,15 +29,15 @@ CLASSES, SCORE = "emoji-groups", "emotions"  # bundled keys that stand for small
 Open = Callable[..., AppTest]
 
 
-def tone(hertz: float, seconds: float = 0.7) -> bytes:
+def tone(hertz: float, seconds: float = 0.7, rate: int = 16_000, channels: int = 1, loud: float = 8000) -> bytes:
     """A WAV file."""
-    values = (8000 * np.sin(2 * np.pi * hertz * np.arange(int(16_000 * seconds)) / 16_000)).astype("<i2")
+    values = (loud * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(values.tobytes())
+        file.setframerate(rate)
+        file.writeframes(np.repeat(values, channels).tobytes())
     return buffer.getvalue()
 
 
@@ -268,14 +268,42 @@ def test_parts_of_ones_own_are_run_and_a_text_is_in_the_address(app: Open, home:
     assert metric(linked, "answer") == answered(alone.answer.said)
 
 
-def test_a_recording_that_cannot_be_read_is_a_sentence(app: Open) -> None:
+@pytest.mark.parametrize(
+    ("modality", "part", "says"),
+    [
+        ("audio", Audio(data=b"no sound at all"), "WAV"), ("audio", Audio(data=tone(440, loud=0)), "silent"),
+        ("audio", Audio(data=tone(440, seconds=1 / 16_000)), "has 1 sample at"),
+        ("image", Image(data=b"no picture at all"), "picture"),
+    ],
+)  # fmt: skip
+def test_a_part_that_cannot_be_read_is_a_sentence(app: Open, modality: str, part: Audio | Image, says: str) -> None:
     at = app(ckpt="tones")
     at.session_state["stream_source"] = stream_finder.OWN
-    at.session_state["stream_parts"] = {"audio": Audio(data=b"no sound at all")}
+    at.session_state["stream_parts"] = {modality: part}
     at.run()
     assert not at.exception
-    assert any("WAV" in error.value for error in at.error)
-    assert at.button(key="out_audio")
+    assert any(says in error.value for error in at.error), [error.value for error in at.error]
+    assert at.button(key=f"out_{modality}")
+
+
+def test_a_stereo_recording_at_96_kilohertz_is_heard_and_what_was_done_to_it_is_said(app: Open) -> None:
+    at = app(ckpt="tones")
+    at.session_state["stream_source"] = stream_finder.OWN
+    at.session_state["stream_parts"] = {"audio": Audio(data=tone(2500.0, rate=96_000, channels=2))}
+    at.run()
+    assert not at.exception
+    assert not at.error
+    assert "2 channels" in said(at)
+    assert "96,000" in said(at)
+    assert told("views.spectrogram.title") in said(at)
+
+
+def test_given_features_are_drawn_below_the_parts_and_edits_leave_them(app: Open) -> None:
+    at = app(ckpt="scores", id="s200")
+    for name in ("text", "audio", "vision"):
+        assert told("views.features.title", modality=say(name)) in said(at)
+    at = app(ckpt="scores", id="s200", edit="audio:remove")
+    assert told("views.features.title", modality=say("audio")) in said(at)
 
 
 def test_search_and_the_worst_samples_open(app: Open, home: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fusion import checkpoints, report
+from fusion import checkpoints, data, report
 from fusion.__main__ import main
+from fusion.commands.streams import observe_streams
 from fusion.streams import edits, runs
 from fusion.streams.inspection import Reader
 from fusion.streams.observed import Edit
+from fusion.streams.whole import whole
 from fusion.types import FusionError
 from tests.test_streams_training import planted
 
@@ -51,6 +54,25 @@ def test_edits_are_written_as_they_are_read() -> None:
 def test_a_line_that_is_no_edit_is_a_sentence(line: str, sentence: str) -> None:
     with pytest.raises(FusionError, match=sentence):
         edits.read(line, MODALITIES)
+
+
+def test_observing_a_set_tells_its_figure_and_its_badges(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(data, "open_data", lambda spec: reader.dataset)
+    options = argparse.Namespace(data="planted", json=True, bundled=False)
+    assert observe_streams(options, reader.checkpoint) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    frame = whole(reader).frame
+    held = frame[(frame["split"] == "test") & frame["loss"].notna()]
+    figure, column = ("accuracy", "right") if reader.model.classes else ("mae", "error")
+    assert found[figure] == pytest.approx(float(held[column].astype(float).mean()), abs=1e-6)
+    assert (found["samples"], found["tested"]) == (len(frame), len(held))
+    assert found["badges"] == frame["badge"].value_counts().to_dict()
+    assert found["opposed"] == int(frame["opposed"].sum())
+    options.json = False
+    assert observe_streams(options, reader.checkpoint) == 0
+    assert f"{figure} of the {len(held)} to test" in capsys.readouterr().out
 
 
 def test_a_summary_is_json_with_the_numbers_of_the_observation(reader: Reader) -> None:

@@ -40,12 +40,12 @@ def checkpoints() -> list[Checkpoint]:
     from fusion import checkpoints as library
 
     found = [path for root in library.roots() if root.is_dir() for path in root.glob("*/config.json")]
-    times = ((str(path), path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) for path in found)
-    return list(_listed(tuple(times)))
+    times = [(str(path), path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) for path in found]
+    return list(_listed(repr(times)))  # one string: Streamlit takes a millisecond to hash so many numbers one by one
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _listed(folders: tuple[tuple[str, int, int], ...]) -> list[Checkpoint]:
+def _listed(folders: str) -> list[Checkpoint]:
     from fusion import checkpoints as library
 
     return [_kept(str(one.folder), _stamp(one), one) for one in library.listed()]
@@ -59,9 +59,11 @@ def checkpoint(name: str) -> Checkpoint:
     from fusion import checkpoints as library
     from fusion import kept
 
-    if all(one.name != name for one in library.listed()) and not kept.allowed(name):
-        raise FusionError(t("error.folder"))
-    found = library.find(name)
+    found = next((one for one in checkpoints() if one.name == name), None)  # to read every folder takes a while
+    if found is None:
+        if not kept.allowed(name):
+            raise FusionError(t("error.folder"))
+        found = library.find(name)
     return _kept(str(found.folder), _stamp(found), found)
 
 
