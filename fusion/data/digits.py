@@ -38,8 +38,8 @@ def load() -> DataSet:
     """The data set; nothing is fetched, the scans are part of scikit-learn."""
     from sklearn.datasets import load_digits  # slow to import
 
-    found = load_digits()
-    scans, target = (found.data / 16).astype(np.float32), found.target.astype(np.int64)  # (N, 64), (N,)
+    counts, classes = load_digits(return_X_y=True)
+    scans, target = (np.asarray(counts) / 16).astype(np.float32), np.asarray(classes).astype(np.int64)  # (N, 64), (N,)
     form = np.searchsorted(FORMS, np.arange(len(target)), side="right") - 1
     split = np.digitize(form, (TRAIN, TRAIN + VALID)).astype(np.uint8)
     draw = np.random.default_rng(SEED)
@@ -67,7 +67,7 @@ def load() -> DataSet:
         ),
         {"image": scans[:, None], "twin": scans[twin][:, None], "text": text},
         {"image": one, "twin": one, "text": length}, np.ones((len(target), 3), bool), target, split,
-        tuple(WORDS), groups=tuple(f"form {f + 1}" for f in form),
+        tuple(WORDS), tokens={"text": LETTERS}, groups=tuple(f"form {f + 1}" for f in form),
     )  # fmt: skip
     held = digest("digits", *words, str(twin.tolist()), digest_of(scans))
     return DataSet(

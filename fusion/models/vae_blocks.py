@@ -33,7 +33,8 @@ class Hidden(nn.Module):
     def __init__(self, inputs: int, width: int, layers: int, activation: Activation, dropout: float) -> None:
         super().__init__()
         self.maps = nn.ModuleList(nn.Linear(width if i else inputs, width) for i in range(layers))
-        self.activation, self.dropout = activation, nn.Dropout(dropout)
+        self.activation: Activation = activation
+        self.dropout = nn.Dropout(dropout)
         self.width = width if layers else inputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +52,8 @@ class Encoder(nn.Module):
         activation: Activation, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.picture, self.steps, self.activation = tuple(picture), steps, activation
+        self.picture, self.steps = tuple(picture), steps
+        self.activation: Activation = activation
         if self.picture:
             sizes = halvings(self.picture)
             channels = [self.picture[0], *(hidden // 8 * 2**i for i in range(len(sizes)))]
@@ -91,7 +93,8 @@ class Decoder(nn.Module):
         activation: Activation, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.picture, self.steps, self.activation = tuple(picture), steps, activation
+        self.picture, self.steps = tuple(picture), steps
+        self.activation: Activation = activation
         self.hidden = Hidden(latent, hidden, layers, activation, dropout)
         inside = self.hidden.width
         if self.picture:
