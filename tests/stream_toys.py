@@ -38,7 +38,8 @@ def batch(config: Any, size: int) -> Batch:
     present = torch.ones(size, len(names), dtype=torch.bool)
     rows = torch.arange(1, size)
     present[rows[::2], rows[::2] % len(names)] = False
-    target = torch.randint(0, len(config.classes), (size,)) if config.classes else 6 * torch.rand(size) - 3
+    classes = getattr(config, "classes", ())
+    target = torch.randint(0, len(classes), (size,)) if classes else 6 * torch.rand(size) - 3
     made = Batch(
         features=features, pooled={}, mask=mask, kept=kept, present=present, modalities=names,
         ids=tuple(f"sample {i}" for i in range(size)), target=target,

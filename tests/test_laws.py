@@ -1,7 +1,8 @@
 """What every system obeys, over the table of models.
 
 A law that a published formula breaks is declared on the card, must really break there, and must hold under the switch
-that tests/toys.py names; nothing is skipped.
+that tests/toys.py names; nothing is skipped. Laws of training by steps have another reading for what is
+solved in one go.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from fusion import checkpoints, signals
 from fusion.models import MODELS
-from fusion.models.base import FusionModel
+from fusion.models.base import ClosedForm, FusionModel
 from fusion.signals import Attention, Embedding, FusionOutput, Gate, Match, ModalityWeights, Norms, Parts, Signal
-from fusion.types import Batch, Image, Sample, Task, Text
+from fusion.types import Batch, FusionError, Image, Sample, Task, Text
 from fusion.views import VIEWS, draw
 from tests.toys import TOYS, build, exchange
 
@@ -34,6 +35,9 @@ STEP_AXIS = {
 }  # where a signal's own steps lie
 
 every_model = pytest.mark.parametrize("key", list(MODELS))
+SOLVED = [key for key, model in MODELS.items() if issubclass(model, ClosedForm)]
+every_trained_model = pytest.mark.parametrize("key", [key for key in MODELS if key not in SOLVED])
+every_solved_model = pytest.mark.parametrize("key", SOLVED)
 
 
 def random_batch(key: str, model: FusionModel, size: int = SIZE) -> Batch:
@@ -221,7 +225,7 @@ def test_what_a_missing_modality_holds_changes_nothing(key: str) -> None:
         assert not same(model(batch), model(random_batch(key, model))), f"{modality} is read by nothing"
 
 
-@every_model
+@every_trained_model
 @pytest.mark.parametrize("released", [False, True], ids=["published", "released"])
 def test_every_parameter_is_saved_and_gets_a_gradient(key: str, released: bool) -> None:
     config = TOYS[key].config()
@@ -245,7 +249,7 @@ def test_every_parameter_is_saved_and_gets_a_gradient(key: str, released: bool) 
             assert largest > 1e-7 * min(1.0, steepest), f"the gradient of {name} is zero"
 
 
-@every_model
+@every_trained_model
 def test_the_loss_is_finite_named_and_needs_no_trace(key: str) -> None:
     model = build(key).train()
     batch = random_batch(key, model)
@@ -292,7 +296,7 @@ def train(key: str, steps: int, **switches: Any) -> tuple[FusionModel, list[floa
     return model.eval(), losses
 
 
-@every_model
+@every_trained_model
 def test_the_same_seed_gives_the_same_training(key: str) -> None:
     (first, losses), (second, again) = train(key, 3, dropout=0.3), train(key, 3, dropout=0.3)
     assert losses == again
@@ -314,7 +318,7 @@ def hits(task: Task, prediction: Tensor, batch: Batch) -> Tensor:
     return (prediction[:, : answer.shape[1]] == answer).all(1)  # of more candidates the first counts
 
 
-@every_model
+@every_trained_model
 def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: str) -> None:
     model, losses = train(key, 60)
     assert losses[-1] < losses[0]
@@ -331,6 +335,60 @@ def test_it_learns_and_shuffling_the_modality_with_the_answer_hurts_most(key: st
     assert worst == TOYS[key].answer
     assert hurt[worst] > 0.3  # half of the exchanged ones hold the other answer
     assert all(hurt[worst] > 2 * drop for name, drop in hurt.items() if name != worst)
+
+
+@every_solved_model
+@pytest.mark.parametrize("released", [False, True], ids=["published", "released"])
+def test_every_buffer_of_a_solved_model_is_filled_saved_and_precise(key: str, released: bool) -> None:
+    changes = vars(MODELS[key].Config.released()) if released else {}
+    defaults = vars(MODELS[key].Config())
+    model = build(key, **{name: value for name, value in changes.items() if value != defaults[name]})
+    assert not list(model.parameters())
+    saved = model.state_dict()
+    for name, value in model.named_buffers():
+        assert name in saved
+        assert value.dtype == torch.float64, name
+        assert torch.isfinite(value).all(), name
+        assert value.abs().max() > 0, f"{name} was never filled"
+
+
+@every_solved_model
+def test_a_solved_model_says_that_steps_do_not_train_it(key: str) -> None:
+    model = build(key)
+    batch = random_batch(key, model)
+    with pytest.raises(FusionError, match="call solve"):
+        model.loss(model(batch), batch)
+    with pytest.raises(FusionError, match="not solved yet"):
+        MODELS[key](TOYS[key].config())(batch)
+
+
+@every_solved_model
+def test_the_same_data_give_the_same_solution(key: str) -> None:
+    first, second = build(key).state_dict(), build(key).state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@every_solved_model
+def test_it_finds_what_is_shared_and_shuffling_the_modality_that_shares_most_hurts_most(key: str) -> None:
+    model = build(key)
+    batch = TOYS[key].planted(model.config, 200)
+
+    def linked(one: Batch) -> float:
+        """The strongest correlation of every pair of views, summed."""
+        embeddings = [signal.value for signal in model(one).trace.of(Embedding) if signal.modality != "fused"]
+        stacked = torch.stack(embeddings) - torch.stack(embeddings).mean(1, keepdim=True)
+        unit = stacked / stacked.norm(dim=1, keepdim=True)
+        return sum(float((unit[a] * unit[b]).sum(0).max()) for a, b in ((0, 1), (1, 2)))
+
+    plain = linked(batch)
+    order = torch.roll(torch.arange(200), 7)
+    hurt = {m.name: plain - linked(exchange(batch, m.name, order)) for m in model.modalities}
+    assert plain > 1.5
+    worst = max(hurt, key=lambda name: hurt[name])
+    assert worst == TOYS[key].answer
+    assert hurt[worst] > 1.2
+    assert all(hurt[worst] > 1.5 * drop for name, drop in hurt.items() if name != worst)
 
 
 def alike(model: FusionModel, loaded: FusionModel, batch: Batch) -> bool:

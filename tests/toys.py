@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from fusion.models import MODELS
-from fusion.models.base import FusionModel
+from fusion.models.base import ClosedForm, FusionModel
 from fusion.models.maf import CLASSES
 from fusion.types import Batch, Graph, Steps
-from tests import stream_toys, vae_toys
+from tests import stream_toys, vae_toys, view_toys
 from tests.noise import Pairs, noise
 
 
@@ -38,9 +38,13 @@ class Toy:
 
 
 def build(key: str, **switches: Any) -> FusionModel:
-    """The toy model of a system, in evaluation mode, from the same seed each time."""
+    """The toy model of a system, in evaluation mode, from the same seed each time; one that is solved is solved."""
     torch.manual_seed(3)
-    return MODELS[key](TOYS[key].config(**switches)).eval()
+    model = MODELS[key](TOYS[key].config(**switches)).eval()
+    if isinstance(model, ClosedForm):
+        planted = TOYS[key].planted
+        model.solve([planted(model.config, 90), planted(model.config, 40)], [planted(model.config, 60)], rounds=19)
+    return model
 
 
 def exchange(batch: Batch, modality: str, order: Tensor) -> Batch:
@@ -302,6 +306,12 @@ def vae_config(key: str) -> Callable[..., Any]:
     return config
 
 
+def views_config(key: str) -> Callable[..., Any]:
+    """Settings of a system of views that is solved; a wide kernel, as there are few rows."""
+    sizes = {**view_toys.SIZES, **({"gamma": (0.02,), "c": (0.3,)} if key == "kcca" else {})}
+    return lambda **switches: MODELS[key].Config(**(sizes | switches))
+
+
 TOYS: dict[str, Toy] = {
     "maf": Toy(
         maf_config,
@@ -329,4 +339,6 @@ TOYS: dict[str, Toy] = {
     "mvae": Toy(vae_config("mvae"), **vae_toys.LAWS),
     "mmvae": Toy(vae_config("mmvae"), **vae_toys.LAWS),
     "mopoe": Toy(vae_config("mopoe"), **vae_toys.LAWS),
+    "mcca": Toy(views_config("mcca"), **view_toys.LAWS),
+    "kcca": Toy(views_config("kcca"), **view_toys.LAWS),
 }
