@@ -153,7 +153,9 @@ def train(options: argparse.Namespace) -> int:
         return train_entities(options)
     if options.model in MODELS and Task.LINKS in MODELS[options.model].card.tasks:
         return train_links(options)
-    if options.model in MODELS and MODELS[options.model].card.tasks[0] in (Task.REGRESSION, Task.CLASSES):
+    if options.model in MODELS and MODELS[options.model].card.tasks[0] in (
+        Task.REGRESSION, Task.CLASSES, Task.REPRESENTATION,
+    ):  # fmt: skip
         return train_streams(options)
     if options.features or options.seeds != 1:
         raise FusionError("--features and --seeds are not for systems that read an image and a sentence.")

@@ -68,6 +68,7 @@ def reads(checkpoint: Checkpoint) -> DataKind:
 
     kinds: dict[Task, DataKind] = {
         Task.ALIGNMENT: "graph", Task.LINKS: "triples", Task.REGRESSION: "streams", Task.CLASSES: "streams",
+        Task.REPRESENTATION: "streams",
     }  # fmt: skip
     found: list[DataKind] = [kinds[task] for task in MODELS[checkpoint.model].card.tasks if task in kinds]
     return found[0] if found else "pairs"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 80, "samples": 5}
+RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 80, "patience": 20, "hide_rate": 0.0, "samples": 5}
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 150}
+RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 150, "patience": 20, "hide_rate": 0.0}
 
 
 @dataclass(frozen=True)

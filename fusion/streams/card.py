@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusion.models.base import ClosedForm
+from fusion.streams.probe import Probed
+
 if TYPE_CHECKING:
     from fusion.data.dataset import DataSet
     from fusion.models.base import FusionModel
@@ -21,25 +24,36 @@ SAID = {"nothing": "the commonest answer", "early": "early fusion", "late": "lat
 def write(dataset: DataSet, model: FusionModel, recipe: StreamRecipe, found: Mapping[str, Any]) -> str:
     """The card's text; a figure that was not measured has no row."""
     config = model.config
-    target = f"one of {len(config.classes)} classes" if config.classes else "a score"
+    target = f"one of {len(model.classes)} classes" if model.classes else "a score"
+    space = "space" in found
     read = ", ".join(
-        f"{m} (up to {t} steps of {d})" for m, t, d in zip(config.modalities, config.steps, config.widths, strict=True)
+        f"{m} (up to {t} steps of {d})" if t > 1 else f"{m} ({d} numbers)"
+        for m, t, d in zip(config.modalities, config.steps, config.widths, strict=True)
     )
     hidden = (
         f"while training, {recipe.hide} were hidden at a rate of {recipe.hide_rate:g}"
         if recipe.hide_rate
         else "nothing was hidden while training"
     )
+    how = (
+        f"seed {recipe.seed}, epoch {found['epoch']} of {recipe.epochs} at most, learning rate {recipe.rate:g}, "
+        f"{recipe.batch} samples a step; {hidden}. The epoch was chosen on the valid samples. "
+    )
+    closed = isinstance(model.inner if isinstance(model, Probed) else model, ClosedForm)
+    does = (
+        f"Brings {read} into one space. A linear reader of that space, fitted on the same samples and chosen on the "
+        f"valid ones, answers with {target}" if isinstance(model, Probed) else f"Answers with {target} from {read}"
+    )  # fmt: skip
     lines = [
         f"# {model.card.name} on {dataset.name}", "",
-        f"Answers with {target} from {read}. Trained on the train samples of *{dataset.name}* ({dataset.word}), "
-        f"encoders frozen, seed {recipe.seed}, epoch {found['epoch']} of {recipe.epochs} at most, learning rate "
-        f"{recipe.rate:g}, {recipe.batch} samples a step; {hidden}. The epoch was chosen on the valid samples. "
-        f"{found['seconds']:,} seconds.{_settings(model)}", "",
+        f"{does}. Trained on the train samples of *{dataset.name}* ({dataset.word}), encoders frozen"
+        f"{'; solved in one go. ' if closed else ', ' + how}{found['seconds']:,} seconds.{_settings(model)}", "",
     ]  # fmt: skip
     test = found.get("test")
     if test is None:
         return "\n".join(lines) + "\n"
+    if space:
+        lines += _space(found["space"])
     lines += _main(test, found, model.card.name) + _subsets(test) + _missing(test, found, model.card.key)
     return "\n".join([*lines, "", *dataset.notes]).rstrip() + "\n"
 
@@ -47,10 +61,56 @@ def write(dataset: DataSet, model: FusionModel, recipe: StreamRecipe, found: Map
 def _settings(model: FusionModel) -> str:
     """The settings that differ from the defaults, which are the paper's."""
     config, usual = model.config, type(model.config)()
-    read = ("modalities", "widths", "steps", "classes")
+    read = ("modalities", "widths", "steps", "classes", "likelihoods", "pictures", "tokens", "rows", "shown")
     names = [f.name for f in dataclasses.fields(config) if f.name not in read]
     changed = [f"{n} = {getattr(config, n)}" for n in names if getattr(config, n) != getattr(usual, n)]
     return f" Other than by default: {', '.join(changed)}." if changed else ""
+
+
+def _space(space: Mapping[str, Any]) -> list[str]:
+    """The space itself, on the samples to test; correlations on the valid ones."""
+    lines: list[str] = []
+    canonical = space.get("canonical")
+    if canonical:
+        rows = {"fitted": canonical["train"], "held out": canonical.get("held_out"), "p": canonical.get("p")}
+        count = min(8, len(canonical["train"]))
+        lines += [
+            f"Canonical correlations, mean over the pairs of views, of the first {count} of {len(canonical['train'])} "
+            f"components: {canonical['rows']:,} rows fitted, {canonical.get('held_out_rows', 0):,} held out; p by "
+            f"{canonical.get('rounds', 0)} permutations.", "",
+            "| | " + " | ".join(str(k + 1) for k in range(count)) + " |", "|---" * (count + 1) + "|",
+        ]  # fmt: skip
+        for name, values in rows.items():
+            if values:
+                lines.append(f"| {name} | " + " | ".join(f"{one:.3f}" for one in values[:count]) + " |")
+        lines.append("")
+    if space.get("pairs"):
+        lines += [
+            "| views | n | R@1 there, back | R@10 | MRR | gap | neighbours shared (chance) |",
+            "|---|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for one in space["pairs"]:
+            both = lambda name, one=one: ", ".join(f"{value:.3f}" for value in one[name])  # noqa: E731
+            lines.append(
+                f"| {' and '.join(one['views'])} | {one['n']:,} | {both('r1')} | {both('r10')} | {both('mrr')} | "
+                f"{one['gap']:.3f} | {one['neighbours']:.3f} ({one['neighbours_chance']:.3f}) |"
+            )
+        lines += ["", "How often a sample's own other view comes first among all samples to test, by cosine.", ""]
+    made = space.get("generative")
+    if made:
+        lines.append(
+            f"* Evidence of a sample, {made['draws']} draws: {made['nats']:.1f} nats. {made['active']} of "
+            f"{made['dimensions']} latent dimensions in use (variance of the means above 0.01)."
+        )
+        if "joint" in made:
+            sizes = ", ".join(f"{value:.3f} from {size}" for size, value in made["cross_by_size"].items())
+            lines.append(
+                f"* Coherence, by classifiers of each modality fitted on true training samples: what is made of other "
+                f"modalities shows their class in {made['cross_mean']:.3f} (mean of classes; {sizes} given); all parts "
+                f"of a draw of the prior show one class in {made['joint']:.3f}."
+            )
+        lines.append("")
+    return lines
 
 
 def _main(test: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[str]:
@@ -70,7 +130,7 @@ def _main(test: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[
     lines.append("")
     unit = "accuracy" if test["main"] == "accuracy" else "MAE, turned round so that above 0 is better"
     for key, one in found.get("margin", {}).items():
-        clear = "" if one["low"] > 0 else " **not clearly above**" if one["high"] > 0 else " **below**"
+        clear = "" if one["low"] > 0 else " **below**" if one["high"] < 0 else " **not clearly above**"
         lines.append(
             f"* {unit}, ours less {SAID.get(key) or f'ridge on {key}'}: {one['value']:+.3f} ({one['low']:+.3f} to "
             f"{one['high']:+.3f}){clear}"

@@ -31,11 +31,16 @@ RATES = tuple(round(0.1 * i, 1) for i in range(11))
 Change = Callable[["Batch"], "Batch"]
 
 
+def home_of(model: FusionModel) -> torch.device:
+    """Where a model lies; one that was solved has buffers alone."""
+    return next(tensor.device for tensor in (*model.parameters(), *model.buffers()))
+
+
 def answers(
     model: FusionModel, streams: Streams, rows: Tensor, change: Change | None = None, size: int = 64
 ) -> np.ndarray:
     """What a model answers of some samples, as they are or after `change`. -> (N,) scores or (N, C) probabilities"""
-    device = next(model.parameters()).device
+    device = home_of(model)
     said = []
     with torch.inference_mode():
         for part in rows.split(size):
@@ -44,6 +49,17 @@ def answers(
             out = model(batch.to(device), trace=False).prediction.float()
             said.append((out.softmax(-1) if out.ndim == 2 else out).cpu())
     return torch.cat(said).numpy()
+
+
+def bound(model: FusionModel, streams: Streams, rows: Tensor, change: Change | None = None, size: int = 64) -> float:
+    """Mean evidence bound of some samples at the mean of their posterior, in nats, of a model that makes samples."""
+    device, found = home_of(model), []
+    with torch.inference_mode():
+        for part in rows.split(size):
+            batch = streams.batch(part)
+            batch = change(batch) if change is not None else batch
+            found.append(model(batch.to(device), trace=False).extras["elbo"].float().cpu())
+    return float(torch.cat(found).mean())
 
 
 def figures_of(streams: Streams, rows: Tensor, said: np.ndarray, span: tuple[float, float]) -> dict[str, float]:
@@ -165,7 +181,7 @@ def weights_by_rate(
     -> {signal: {modality or voice: a mean a rate, NaN where no sample has one}}; of a gate, the modality is what it
     lets in, and a sample counts with the mean over its real steps.
     """
-    device = next(model.parameters()).device
+    device = home_of(model)
     found: dict[str, dict[str, list[float]]] = {}
     with torch.inference_mode():
         for at, rate in enumerate(rates):

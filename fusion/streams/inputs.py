@@ -87,6 +87,7 @@ class Streams:
     classes: tuple[str, ...]
     labels: Mapping[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: N}, where steps have names of their own
     encoders: Mapping[str, str] = field(default_factory=dict)  # {m: encoder, or GIVEN}
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {m: D names of one-hot columns}
     scale: Scale | None = None
     ready: bool = False  # the features are on the scale already
 
@@ -114,11 +115,15 @@ class Streams:
         told = torch.isfinite(self.target) if not self.classes else self.target >= 0
         return told.numpy() & self.present.any(1)
 
-    def rows(self, split: str) -> Tensor:
-        """Rows of a split that have a target and a modality. Raises FusionError when there are none."""
-        found = np.flatnonzero((self.split == SPLITS.index(split)) & self.known())
+    def rows(self, split: str, *, labelled: bool = True) -> Tensor:
+        """Rows of a split that have a modality, and a target where asked for. Raises FusionError without any."""
+        there = self.known() if labelled else self.present.any(1)
+        found = np.flatnonzero((self.split == SPLITS.index(split)) & there)
         if not len(found):
-            raise FusionError(f'"{self.title}" has no {split} samples with a label; split it and label some.')
+            raise FusionError(
+                f'"{self.title}" has no {split} samples{" with a label" * labelled}; split it'
+                f"{' and label some' * labelled}."
+            )
         return torch.from_numpy(found)
 
     def batch(self, rows: Tensor, *, named: bool = False) -> Batch:
@@ -152,12 +157,13 @@ class Streams:
         names = tuple(f"{unit} {i + 1}" for i in range(count))
         return Steps(names, tuple(range(count)), names)
 
-    def scaled(self, widest: int = 0) -> Streams:
+    def scaled(self, widest: int = 0, *, raw: Sequence[str] = (), labelled: bool = True) -> Streams:
         """The same samples on the scale of those to train on.
 
         widest: features above this width, those of texts too, are brought down to it; 0: as WIDEST and NARROWED say.
+        raw: modalities that stay as they are (pixels, letters). labelled: whether a sample needs a target.
         """
-        return self.on(measured(self, self.rows("train"), widest))
+        return self.on(measured(self, self.rows("train", labelled=labelled), widest, raw))
 
     def on(self, scale: Scale | None) -> Streams:
         """The same samples on a scale: at once where they then fit into READY bytes, else as batches are cut."""
@@ -183,15 +189,18 @@ class Streams:
         return replace(
             self, modalities=tuple(self.modalities[c] for c in columns), features=pick(self.features),
             length=pick(self.length), present=self.present[:, columns], labels=pick(self.labels),
-            encoders=pick(self.encoders),
+            encoders=pick(self.encoders), tokens=pick(self.tokens),
         )  # fmt: skip
 
 
-def measured(streams: Streams, rows: Tensor, widest: int = 0) -> Scale:
-    """The scale of some samples, in one pass over their features, two where a basis is needed. widest: see `scaled`"""
+def measured(streams: Streams, rows: Tensor, widest: int = 0, raw: Sequence[str] = ()) -> Scale:
+    """The scale of some samples, in one pass over their features, two where a basis is needed. widest, raw: `scaled`"""
     mean, spread, basis = {}, {}, {}
     for modality in streams.modalities:
         m, width = modality.name, streams.features[modality.name].shape[2]
+        if m in raw:
+            mean[m], spread[m] = torch.zeros(width), torch.ones(width)
+            continue
         count, total, squares = 0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, dtype=torch.float64)
         for real in _real_steps(streams, m, rows):
             count, total, squares = count + len(real), total + real.sum(0), squares + real.square().sum(0)
@@ -237,6 +246,7 @@ def read(dataset: DataSet, progress: Progress | None = None) -> Streams:
         found.title, tuple(s.id for s in dataset.samples), found.modalities, dict(found.features), dict(found.length),
         np.array(found.present), _targets(found), np.array(found.split), found.classes,
         encoders={m: found.note.get(m, "") if found.note.get(m, "") in ENCODERS else GIVEN for m in found.features},
+        tokens=found.tokens,
     )  # fmt: skip
     if found.encoded:
         from fusion.streams.encoding import encoded

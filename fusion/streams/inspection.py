@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion import checkpoints, missing
+from fusion import missing
 from fusion.data import DataSet
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE, shapley
@@ -21,7 +21,7 @@ from fusion.signals import Effects, FusionOutput
 from fusion.streams.encoding import encode_part
 from fusion.streams.inputs import GIVEN, Scale, Streams
 from fusion.streams.observed import Answer, Edit, StreamObservation
-from fusion.streams.runs import Task, fitting, scale_of, task_of
+from fusion.streams.runs import Task, fitting, load, scale_of, task_of
 from fusion.types import Batch, FusionError, Numbers, Sample, Steps
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Reader:
     @classmethod
     def open(cls, checkpoint: Checkpoint, data: str | DataSet | None = None) -> Reader:
         """Load the weights. Raises FusionError when the checkpoint can't be read."""
-        return cls(checkpoint, checkpoints.load(checkpoint).to(best()[0]), data)
+        return cls(checkpoint, load(checkpoint).to(best()[0]), data)
 
     @property
     def dataset(self) -> DataSet:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import time
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +15,23 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from fusion import checkpoints, jobs
+from fusion import checkpoints, jobs, types
 from fusion.data import DataSet, open_data
 from fusion.files import digest, home
 from fusion.metrics.intervals import paired_bootstrap
 from fusion.models import MODELS
+from fusion.models.base import ClosedForm
 from fusion.settings import known_names, parsed
-from fusion.streams import card
+from fusion.signals import Canonical
+from fusion.streams import card, spaces
 from fusion.streams.baselines import all_ridges
 from fusion.streams.evaluation import answers, curve, figures, figures_of, prior
 from fusion.streams.inputs import Scale, Streams, read
+from fusion.streams.probe import FILE as PROBE
+from fusion.streams.probe import Probed, probed
 from fusion.streams.training import StageEpoch, StreamRecipe, fit
 from fusion.types import FusionError
+from fusion.words import t
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 SCALE = "scale.safetensors"  # of the features, beside the weights
 NETWORKS = ("early", "late")  # trained beside as baselines, with the same recipe and seeds
 CURVE_SEEDS = (0, 1, 2)
+ROUNDS = 200  # of a permutation test
 Say = Callable[[str], None]
 
 
@@ -69,7 +77,7 @@ def train(
     settings = dict(settings or {})
     kind: Any = MODELS[key].Config
     known_names(settings, kind, StreamRecipe, less=("widths", "steps", "classes", "rates", "text_rate", "noise"))
-    task = opened(data, settings, say)
+    task = opened(data, settings, say, raw="likelihoods" in {f.name for f in dataclasses.fields(kind)})
     config, recipe = _configured(kind, task, settings, wanted or {})
     title = name or f"{key}-{task.dataset.key}"
     numbers = range(seed, seed + seeds)
@@ -78,15 +86,18 @@ def train(
         _one(key, config, task, replace(recipe, seed=number), one, resume, say)
         for number, one in zip(numbers, titles, strict=True)
     ]
-    models = [checkpoints.load(one) for one in made]
+    models = [load(one) for one in made]
     found = dict(made[0].metrics)
     found["seeds"] = [{"seed": one.metrics["seed"], **_main(one.metrics["test"])} for one in made]
     found |= _compared(key, task, recipe, models, numbers, say)
     return _save(models[0], task, title, recipe, found)
 
 
-def opened(data: str, settings: dict[str, str], say: Say = lambda _: None) -> Task:
-    """Open and check everything that a run reads; takes `modalities` out of the settings."""
+def opened(data: str, settings: dict[str, str], say: Say = lambda _: None, *, raw: bool = False) -> Task:
+    """Open and check everything that a run reads; takes `modalities` out of the settings.
+
+    raw: whether pictures and letters stay as they are, for a system that makes them.
+    """
     dataset = open_data(data)
     for problem in dataset.problems:
         say(problem)
@@ -103,7 +114,8 @@ def opened(data: str, settings: dict[str, str], say: Say = lambda _: None) -> Ta
             f'modalities="{",".join(asked)}": "{dataset.name}" has {", ".join(streams.names)}; name each once.'
         )
     widest = parsed("widest", settings.get("widest", "0"), int)
-    return Task(dataset, (streams.of(asked) if asked else streams).scaled(widest))
+    streams = streams.of(asked) if asked else streams
+    return Task(dataset, streams.scaled(widest, raw=spaces.left_raw(streams) if raw else ()))
 
 
 def _configured(
@@ -111,12 +123,16 @@ def _configured(
 ) -> tuple[Any, StreamRecipe]:
     """The model's settings and the recipe: what the data ask for, then what was asked for."""
     streams = task.streams
+    own = vars(sys.modules[kind.__module__]).get("RECIPE", {})  # of the system, where it has one of its own
     values: dict[str, Any] = {
         "modalities": streams.names, "widths": streams.widths, "steps": tuple(streams.steps[m] for m in streams.names),
         "classes": streams.classes,
     }  # fmt: skip
-    recipe: dict[str, Any] = {}
     fields, told_of = {f.name for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
+    if "likelihoods" in fields:
+        values |= spaces.made_of(streams)
+    recipe = {name: value for name, value in own.items() if name not in fields}
+    values = {name: value for name, value in (values | own).items() if name in fields}
     told_of = typing.get_type_hints(StreamRecipe) | told_of
     for name, text in settings.items():
         (values if name in fields else recipe)[name] = parsed(name, text, told_of[name])
@@ -129,7 +145,7 @@ def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, re
     folder, target = home() / "runs" / title, home() / "checkpoints" / title
     if resume and (target / "config.json").exists() and not (folder / "state.pt").exists():
         done = checkpoints.read(target)
-        if done.metrics.get("seed") == recipe.seed and checkpoints.load(done).config == config:
+        if done.metrics.get("seed") == recipe.seed and load(done).config == config:
             say(f"{title} was trained already.")
             return done
     if not resume:
@@ -137,11 +153,13 @@ def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, re
     model, epoch, seconds = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(seconds)}
     found |= {"prior": prior(task.streams).tolist(), "scale": list(task.span), "words": list(task.words)}
-    found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe)}
+    found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe), "classes": list(task.streams.classes)}
     saved = _save(model, task, title, recipe, found)
-    stored = checkpoints.load(saved)  # half precision: what is measured is what is kept
+    stored = load(saved)  # half precision: what is measured is what is kept
     say("Measuring on the samples to test...")
     found["test"] = figures(stored, task.streams, "test", task.span, seeds=CURVE_SEEDS)
+    if isinstance(stored, Probed):
+        found["space"] = spaces.figures(stored, task.streams, "test", say)
     made = _save(stored, task, title, recipe, found)
     (folder / "state.pt").unlink(missing_ok=True)
     return made
@@ -153,6 +171,8 @@ def run(
     """Train a new model, told epoch by epoch. -> it as it was at its best epoch, that epoch, seconds in all"""
     torch.manual_seed(recipe.seed)
     model = MODELS[key](config)
+    if isinstance(model, ClosedForm):
+        return _solved(model, task, recipe, say)
     say(
         f"{model.card.name}: {len(task.streams.rows('train'))} samples to train on, "
         f"{len(task.streams.rows('valid'))} to choose by; {sum(p.numel() for p in model.parameters()):,} parameters, "
@@ -170,7 +190,26 @@ def run(
             f"{epoch.seconds:.1f} s{' *' * epoch.best}"
         )
     assert best is not None, "an epoch comes first"
-    return model.cpu().eval(), best, seconds
+    done = model.cpu().eval()
+    return (probed(done, task.streams) if done.task is types.Task.REPRESENTATION else done), best, seconds
+
+
+def _solved(model: ClosedForm, task: Task, recipe: StreamRecipe, say: Say) -> tuple[FusionModel, StageEpoch, float]:
+    """A system that is solved in one go, measured on the valid samples, with its linear reader."""
+    streams, started = task.streams, time.perf_counter()
+    train, valid = (streams.rows(split, labelled=False) for split in ("train", "valid"))
+    say(f"{model.card.name}: {len(train)} samples to fit, {len(valid)} held out.")
+    solved = model.solve(spaces.batches(streams, train), spaces.batches(streams, valid), rounds=ROUNDS)
+    for remark in solved.remarks:
+        say(t(remark.key, **remark.values))
+    model.eval()
+    told = next(iter(model.learned().of(Canonical)))
+    assert told.held_out is not None, "rows were held out"
+    scores = {"score": float(told.held_out.mean()), "fitted": float(told.value.mean())}
+    said = "fitted {fitted:.3f}, held out {score:.3f}".format(**scores)
+    say(f"mean correlation of {len(told.value)} components: {said}")
+    seconds = time.perf_counter() - started
+    return probed(model, streams), StageEpoch(1, {}, scores, True, 1, seconds, {}, "fusion"), seconds
 
 
 def _compared(
@@ -233,17 +272,32 @@ def _main(test: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in test.items() if k not in left_out} | areas
 
 
+def load(checkpoint: Checkpoint) -> FusionModel:
+    """The model of a checkpoint, with its linear reader where it is one of a shared space."""
+    model, path = checkpoints.load(checkpoint), checkpoint.folder / PROBE
+    return Probed(model, classes_of(checkpoint), load_file(path)).eval() if path.exists() else model
+
+
+def classes_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What a checkpoint tells apart; () where it answers with a score, or with nothing."""
+    return tuple(checkpoint.config.get("classes", checkpoint.metrics.get("classes", ())))
+
+
 def _save(model: FusionModel, task: Task, title: str, recipe: StreamRecipe, found: Mapping[str, Any]) -> Checkpoint:
     """Write the checkpoint with its figures, its card and the scale of its features."""
 
     def fill(aside: Path) -> None:
         assert task.streams.scale is not None, "a task is scaled"
         save_file(task.streams.scale.tensors(), aside / SCALE)
+        if isinstance(model, Probed):
+            save_file(model.tensors(), aside / PROBE)
 
+    own = model.inner if isinstance(model, Probed) else model
     return checkpoints.save(
-        home() / "checkpoints" / title, model, encoders=dict(task.streams.encoders),
+        home() / "checkpoints" / title, own, encoders=dict(task.streams.encoders),
         data=task.dataset.spec or task.dataset.key, metrics=found, card=card.write(task.dataset, model, recipe, found),
-        origin={"trained": "here", "seed": recipe.seed, "digest": task.dataset.digest}, half=True, fill=fill,
+        origin={"trained": "here", "seed": recipe.seed, "digest": task.dataset.digest},
+        half=not isinstance(own, ClosedForm), fill=fill,
     )  # fmt: skip
 
 
@@ -271,9 +325,10 @@ def fitting(checkpoint: Checkpoint, data: str | DataSet | None = None) -> DataSe
             f'"{checkpoint.name}" reads {", ".join(wanted)}, and "{dataset.name}" has no {", ".join(lacks)}; choose a '
             "data set that has."
         )
-    if tuple(checkpoint.config["classes"]) != tuple(found.classes):
+    classes = classes_of(checkpoint)
+    if classes != tuple(found.classes):
         raise FusionError(
-            f'"{checkpoint.name}" answers with {", ".join(checkpoint.config["classes"]) or "a score"}, and '
+            f'"{checkpoint.name}" answers with {", ".join(classes) or "a score"}, and '
             f'"{dataset.name}" has {", ".join(found.classes) or "scores"}; choose another data set.'
         )
     _widths(checkpoint, dataset, {m: found.features[m].shape[2] for m in wanted if m in found.features})
@@ -306,7 +361,7 @@ def task_of(checkpoint: Checkpoint, data: str | DataSet | None = None) -> Task:
 def evaluate(checkpoint: Checkpoint, data: str | None, split: str) -> dict[str, Any]:
     """Figures of a checkpoint on a split of its data set, or of another with the same modalities."""
     task = task_of(checkpoint, data)
-    found = figures(checkpoints.load(checkpoint), task.streams, split, task.span, seeds=CURVE_SEEDS)
+    found = figures(load(checkpoint), task.streams, split, task.span, seeds=CURVE_SEEDS)
     return {"checkpoint": checkpoint.name, "data": task.dataset.key, "split": split, **found}
 
 

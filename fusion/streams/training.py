@@ -1,7 +1,8 @@
 """Training of systems of streams: stage by stage, with data hidden on purpose where the recipe says so.
 
-The epoch of a stage is chosen by the validation split alone: the negative mean absolute error, or the accuracy, as the
-mean of complete samples and of the same samples with as much hidden as in training, drawn once.
+The epoch of a stage is chosen by the validation split alone: the negative mean absolute error, the accuracy, or the
+evidence bound of a model that answers nothing, as the mean of complete samples and of the same samples with as much
+hidden as in training, drawn once.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor
 from fusion import missing
 from fusion.device import amp_dtype, best
 from fusion.files import atomic_file
-from fusion.streams.evaluation import answers, one_figure
+from fusion.streams.evaluation import answers, bound, one_figure
 from fusion.training import Clock, Epoch, Recipe, groups, rate_at
-from fusion.types import FusionError
+from fusion.types import FusionError, Task
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
@@ -66,7 +67,8 @@ def fit(
     Raises FusionError when a split is empty or the loss stops being a number.
     """
     device = best()[0]
-    train, valid = streams.rows("train"), streams.rows("valid")
+    labelled = model.task is not Task.REPRESENTATION
+    train, valid = (streams.rows(split, labelled=labelled) for split in ("train", "valid"))
     model.to(device)
     run = _Run(model, streams, recipe, train, valid, device, folder)
     run.restore()
@@ -166,7 +168,7 @@ class _Run:
                 continue  # batch statistics and contrasts need two
             batch = self.hidden(self.streams.batch(rows), self.generator, hidden).to(self.device)
             with torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-                terms = self.model.loss(self.model(batch, trace=False), batch, count)
+                terms = self.model.loss(self.model(batch, trace=False), batch, schedule.last_epoch)
             loss = torch.stack(list(terms.values())).sum()
             if not torch.isfinite(loss):
                 names = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
@@ -190,13 +192,19 @@ class _Run:
     def judge(self) -> dict[str, float]:
         """Validation figures; "score" is the one to maximise."""
         self.model.eval()
-        complete = one_figure(self.streams, self.valid, answers(self.model, self.streams, self.valid))
+        complete = self.figure()
         if not self.recipe.hide_rate:
             return {"complete": complete, "score": complete}
         generator = torch.Generator().manual_seed(VALIDATION_SEED)
         change: Callable[[Batch], Batch] = lambda batch: self.hidden(batch, generator)  # noqa: E731
-        partly = one_figure(self.streams, self.valid, answers(self.model, self.streams, self.valid, change))
+        partly = self.figure(change)
         return {"complete": complete, "hidden": partly, "score": (complete + partly) / 2}
+
+    def figure(self, change: Callable[[Batch], Batch] | None = None) -> float:
+        """The validation figure, as samples are or after a change: higher is better."""
+        if self.model.task is Task.REPRESENTATION:
+            return bound(self.model, self.streams, self.valid, change)
+        return one_figure(self.streams, self.valid, answers(self.model, self.streams, self.valid, change))
 
 
 def _copied(model: FusionModel) -> dict[str, Tensor]:

@@ -38,13 +38,13 @@ def closeness(signal: Embedding, sample: Sample, trace: Trace) -> Picture:
     cosines = np.clip(units @ units.T, -1, 1).astype(np.float32)
     names = [say(e.name) for e in same]
     labels = distinct([clean(name, 20) for name in names])
-    sheet = heat(key, 2 * len(same))
+    sheet = heat(key, 2 * len(same), longest=0 if len(same) < 4 else 14)
     sheet.add(
         "heatmap", z=cosines, x=labels, y=labels, colorscale=scale(DIVERGING), zmin=-1, zmax=1, xgap=2, ygap=2,
         text=[[num(float(v)) for v in row] for row in cosines], texttemplate="%{text}",
         colorbar=bar(t("views.axis.cosine")), hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
-    sheet.set(xaxis={"tickangle": 0})
+    sheet.set(xaxis={"tickangle": 0 if len(same) < 4 else -35})
     table = pd.DataFrame(cosines, columns=distinct(names))
     table.insert(0, t("views.axis.embedding"), names)
     if len(same) < 2:

@@ -75,7 +75,9 @@ def lines(signal: Reconstruction, sample: Sample, trace: Trace) -> Picture:
     order = np.argsort(-told.truth.std(0), kind="stable")[:MOST_FEATURES]
     names = [t("views.reconstruction.feature", number=int(f) + 1) for f in order]
     count, colour = len(order), COLOURS.get(signal.steps, "#D55E00")
-    sheet = Sheet(key, 96 + PANEL * count + 20 * (count - 1), top=30, bottom=52)
+    panels = PANEL * count + 20 * (count - 1)
+    sheet = Sheet(key, 112 + panels, top=50, bottom=52)
+    sheet.set(legend={"y": 1 + 18 / panels})  # above the name of the first feature
     where = np.where(told.hidden, 7, 0)
     for row, feature in enumerate(order):
         axis = "" if row == 0 else str(row + 1)

@@ -23,7 +23,10 @@ CONDITIONS = {
 }
 FAMILIES = {  # begins the name of a signal that each modality has one of
     "gate_": "views.family.gate", "pool_winner_": "views.family.pool_winner", "utterance_": "views.family.utterance",
-    "reconstruction_": "views.family.reconstruction", "canonical_": "views.family.canonical",
+    "reconstruction_": "views.family.reconstruction", "branch_": "views.family.branch",
+    "contrast_pair_": "views.family.contrast_pair", "contrast_": "views.family.contrast",
+    "self_attention_": "views.family.self_attention", "cross_attention_": "views.family.cross_attention",
+    "canonical_": "views.family.canonical",
     "component_": "views.family.component",
 }  # fmt: skip
 PAIR = re.compile(r"attention_([^_]+)_([^_]+?)(?:_(\d+))?")  # from whom to whom, in which layer

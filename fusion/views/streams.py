@@ -49,7 +49,7 @@ def spectrogram(heard: Heard) -> Picture:
     """What is there to hear, and when? Time to the right, frequency upwards, bright where it is loud."""
     key, title = "spectrogram", t("views.spectrogram.title")
     db, seconds, hertz = np.asarray(heard.db, np.float32), heard.seconds, heard.hertz
-    sheet = Sheet(key, 300, top=62, bottom=40)
+    sheet = Sheet(key, 316, top=62, bottom=56)
     bands = np.arange(len(hertz))
     sheet.add(
         "heatmap", z=np.clip(db, LOWEST, 0), x=np.asarray(seconds, np.float32), y=bands, zmin=LOWEST, zmax=0,
@@ -57,7 +57,12 @@ def spectrogram(heard: Heard) -> Picture:
         customdata=np.broadcast_to(np.round(hertz).astype(int)[:, None], db.shape),
         hovertemplate="%{x:.2f} s, %{customdata} Hz: %{z:.0f} dB<extra></extra>",
     )  # fmt: skip
-    shown = [one for one in TICKS if hertz[0] <= one <= hertz[-1]]
+    shown: list[int] = []
+    for one in TICKS:  # low bands lie close together
+        if hertz[0] <= one <= hertz[-1] and (
+            not shown or np.diff(np.interp([shown[-1], one], hertz, bands)) > len(bands) / 12
+        ):
+            shown.append(one)
     sheet.set(
         xaxis={"title": {"text": t("views.axis.seconds")}, "nticks": 6},
         yaxis={"title": {"text": t("views.axis.hertz")}, "tickvals": np.interp(shown, hertz, bands).tolist(),
@@ -215,9 +220,9 @@ def neighbours(
     """
     key, title = "neighbours", t("views.near.title")
     order = sorted(found, key=_level)  # one modality, then pairs, then all
-    lines = distinct([clean(say(one.name), 26) for one in order])
+    lines = distinct([clean(say(one.name), 30) for one in order])
     most = max((len(one.ids) for one in order), default=0)
-    sheet = Sheet(key, 130 + CELL * len(order), top=66, right=10)
+    sheet = Sheet(key, 146 + CELL * len(order), top=66, bottom=56, right=10)
     hover = lambda near, i: (  # noqa: E731
         f"{clean((near.called or near.ids)[i], 40)}<br>{clean(_called(near.labels[i]), 30)}, {near.cosine[i]:.3f}"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = ("pairs", "graph", "triples", "streams")  # in the order in which they are offered
 READS: dict[Task, Kind] = {
     Task.TAGGING: "pairs", Task.ALIGNMENT: "graph", Task.LINKS: "triples", Task.REGRESSION: "streams",
-    Task.CLASSES: "streams",
+    Task.CLASSES: "streams", Task.REPRESENTATION: "streams",
 }  # fmt: skip
 
 
