@@ -302,7 +302,7 @@ def test_the_drop_test_says_what_moved_in_words():
         assert num(np.nanmax(signal.value[0, :, i].numpy())) in picture.alt
     assert "−0.61 ↓ lower" in picture.alt
     assert (
-        "Image removed: confidence 0.94 → 0.22 (−0.72 ↓ lower); the prediction becomes “Messi (PER)”."
+        "Without image: confidence 0.94 → 0.22 (−0.72 ↓ lower); the prediction becomes “Messi (PER)”."
         in picture.finding
     )
     assert "nothing found" in picture.finding

@@ -58,10 +58,9 @@ def spectrogram(heard: Heard) -> Picture:
         hovertemplate="%{x:.2f} s, %{customdata} Hz: %{z:.0f} dB<extra></extra>",
     )  # fmt: skip
     shown: list[int] = []
-    for one in TICKS:  # low bands lie close together
-        if hertz[0] <= one <= hertz[-1] and (
-            not shown or np.diff(np.interp([shown[-1], one], hertz, bands)) > len(bands) / 12
-        ):
+    for one in TICKS:
+        close = bool(shown) and np.interp(one, hertz, bands) - np.interp(shown[-1], hertz, bands) < len(bands) / 12
+        if hertz[0] <= one <= hertz[-1] and not close:  # low bands lie close together
             shown.append(one)
     sheet.set(
         xaxis={"title": {"text": t("views.axis.seconds")}, "nticks": 6},

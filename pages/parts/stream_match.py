@@ -82,7 +82,7 @@ def _pick(name: str, label: str, options: Sequence[str], told: Callable[[str], s
     now = state.get(name)
     st.session_state[key] = now if now in options else options[0]  # its label follows the language
     st.selectbox(
-        label, options, key=key, width=230, format_func=told, help=help,
+        label, options, key=key, width=260, format_func=told, help=help,
         on_change=lambda: state.put(**{name: st.session_state[key] if st.session_state[key] != options[0] else None}),
     )  # fmt: skip
     return st.session_state[key]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = 50  # rows at once: each brings a picture of some 2 kB
 LONGEST = 160  # characters of a text
-WORDS = 124  # pixels of a column whose heading is some words
+WORDS = 136  # pixels of a column whose heading is some words
 
 
 def show(dataset: DataSet, whole: StreamedSet, part: pd.DataFrame, key: str) -> None:
@@ -60,10 +60,9 @@ def _shown(dataset: DataSet, whole: StreamedSet, here: pd.DataFrame) -> pd.DataF
                 for row in has],
         "target": here["target"].tolist(), "said": here["said"].tolist(), "answer": here["answer"].tolist(),
     }  # fmt: skip
-    for m in whole.modalities:
-        columns[f"alone_{m}"] = here[f"alone_{m}"].tolist()
+    columns |= {"conflict": here["conflict"].tolist(), "badge": [t(f"verdict.badge.{one}") for one in here["badge"]]}
+    columns |= {f"alone_{m}": here[f"alone_{m}"].tolist() for m in whole.modalities}
     columns |= {
-        "conflict": here["conflict"].tolist(), "badge": [t(f"verdict.badge.{one}") for one in here["badge"]],
         "opposed": [t("entity.yes") if one else "" for one in here["opposed"]], "loss": here["loss"].tolist(),
         "id": here["id"].astype(str).tolist(),
     }  # fmt: skip

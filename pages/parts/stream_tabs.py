@@ -63,9 +63,9 @@ class Looked:
 
     def signal(
         self, view: Callable[..., Picture | None], name: str, on_pick: Callable[[Hashable], None] | None = None,
-        **choice: Hashable,
+        compared: bool = True, **choice: Hashable,
     ) -> bool:  # fmt: skip
-        """A view of the signal of a name, as it was and after the edits where there are some. -> whether one applies"""
+        """A view of the signal of a name, beside how it was where there are edits to compare. -> whether one applies"""
         words = tuple(sorted((key, str(value)) for key, value in choice.items() if key != "picture"))
 
         def made(trace: Trace, line: str) -> Picture | None:
@@ -74,7 +74,7 @@ class Looked:
 
         key = f"{view.__module__.rpartition('.')[2]}_{view.__name__}_{name}"
         after = made(self.seen.trace, self.line) if name in self.seen.trace else None
-        was = self.seen.trace_before
+        was = self.seen.trace_before if compared else None
         before = made(was, "") if was is not None and name in was else None
         if after is None and before is None:
             return False
@@ -242,11 +242,17 @@ def _open(mark: Hashable) -> None:
 def rebuilt(on: Looked) -> None:
     """What was hidden beside what the model makes of it, where it makes something."""
     from fusion.signals import Reconstruction
+    from fusion.views import VIEWS
 
-    if not on.drawn(Reconstruction):
+    names = on.all_of(Reconstruction)
+    hidden = [name for name in names if name in on.seen.trace and bool(on.any(name).hidden.any())]
+    if not names:
         on.lacks("Reconstruction")
-    elif not on.seen.edits:
+    elif not hidden:
         st.info(t("streams.rebuilt.hide"))
+    for name in hidden:  # before the edits there was nothing to guess
+        for view in VIEWS[Reconstruction]:
+            on.signal(view, name, compared=False)
 
 
 @chrome.fragment

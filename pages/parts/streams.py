@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusion.streams.whole import StreamedSet
     from pages.parts.stream_finder import Chosen
 
-CELL, WIDE = 116, 196  # pixels of a number, and of an answer in words; two in a row on a phone
+CELL, WORD, WIDE = 116, 140, 176  # pixels of a number, of one word, and of an answer in words
 
 
 def show() -> None:
@@ -102,11 +102,13 @@ def strip(seen: StreamObservation) -> None:
         if seen.answer.score is not None:
             moved = signed(seen.answer.strength - seen.before.strength)
         cells.append(("before", said(seen.before), moved))
+    widths = {"answer": WIDE, "before": WIDE, "most": WORD, "badge": WORD}
+    widths |= {"truth": WIDE} if isinstance(seen.truth, str) else {}
     with st.container(border=True, horizontal=True, gap="small", key="card_verdict"):
         for key, value, below in cells:
             st.metric(
                 t(f"streams.verdict.{key}"), value, below, delta_color="off", delta_arrow="off",
-                width=WIDE if key in ("answer", "before") or (key == "truth" and isinstance(seen.truth, str)) else CELL,
+                width=widths.get(key, CELL),
                 help=t(f"streams.verdict.{key}.help"),
             )  # fmt: skip
     if seen.before is not None:
