@@ -38,8 +38,8 @@ SIZES: Mapping[str, Any] = {
     "tokens": tuple(f"text:{letter}" for letter in digits.LETTERS),
 }  # fmt: skip
 SYSTEMS: Mapping[str, tuple[type[VAE], Mapping[str, Any]]] = {
-    "mvae": (mvae.MVAE, {}),
-    "mvae_all": (mvae.MVAE, {"subsets": "all_only"}),
+    "mvae": (mvae.MVAE, {"warm_up": int(mvae.RECIPE["warm_up"])}),
+    "mvae_all": (mvae.MVAE, {"warm_up": int(mvae.RECIPE["warm_up"]), "subsets": "all_only"}),
     "mmvae": (mmvae.MMVAE, {"samples": int(mmvae.RECIPE["samples"])}),
     "mopoe": (mopoe.MoPoE, {}),
 }

@@ -187,6 +187,7 @@ class Posterior(Signal):
     subset_present: Tensor  # (B, S) bool, every member is there
     share: Tensor  # (B, M + 1, Z) of the prior and of each expert in every dimension, summing to one
     kl: Tensor  # (B, Z) nats, from the prior to the joint posterior
+    distance: Tensor  # (B, M, M) 2-Wasserstein between experts as Gaussians, 0 where one isn't there
     modalities: tuple[str, ...]
     subsets: tuple[tuple[str, ...], ...]  # S
     rule: str  # poe | moe | mopoe

@@ -465,6 +465,10 @@ def test_signals_say_what_the_model_does(key: str) -> None:
     assert weights is not None
     torch.testing.assert_close(told.joint, output.fused)
     torch.testing.assert_close(told.share.sum(1), torch.ones(7, 10))
+    apart = torch.cat((told.value[:, 0] - told.value[:, 2], told.scale[:, 0] - told.scale[:, 2]), 1).norm(dim=1)
+    pair = batch.has("text") & batch.has("audio")
+    torch.testing.assert_close(told.distance[pair, 0, 2], apart[pair])
+    assert not told.distance[~pair, 0, 2].any()
     whole = told.subset_present[:, -1]
     torch.testing.assert_close(told.subset_mean[whole, -1], told.joint[whole])
     for at, members in enumerate(told.subsets):

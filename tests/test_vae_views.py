@@ -47,6 +47,7 @@ def test_experts_are_drawn_where_they_stand_and_an_absent_one_is_not() -> None:
     np.testing.assert_allclose(picture.figure.data[0].x, signal.value[0, 0].numpy()[order])
     np.testing.assert_allclose(picture.figure.data[0].error_x.array, signal.scale[0, 0].numpy()[order])
     assert f"z{order[0] + 1}" in picture.finding
+    assert words.t("views.posterior.apart", a=say("text"), b=say("image"), value="1.7") in picture.finding
     assert num(float(kl.max())) in picture.finding
     assert len(picture.table) == 7
     assert not any(say("audio") in column for column in picture.table.columns)

@@ -167,6 +167,7 @@ def _posterior() -> Posterior:
         prior_scale=torch.ones(1, 7), subset_mean=torch.randn(1, 7, 7), subset_scale=torch.rand(1, 7, 7) + 0.2,
         subset_present=torch.tensor([[True, True, False, True, False, False, False]]),
         share=torch.softmax(torch.randn(1, 4, 7), 1), kl=torch.rand(1, 7), modalities=("text", "image", "audio"),
+        distance=torch.tensor([[[0.0, 1.7, 0.0], [1.7, 0.0, 0.0], [0.0, 0.0, 0.0]]]),
         subsets=subsets, rule="mopoe", caveat="caveat.posterior",
     )  # fmt: skip
 

@@ -58,7 +58,8 @@ class VAE(FusionModel):
         self.modalities = tuple(
             Modality(m, KINDS.get(m, "image"), config.widths[i], config.steps[i], "step") for i, m in enumerate(names)
         )
-        sizes = (config.latent, config.hidden, config.layers, config.activation, config.dropout)
+        channels = config.channels or config.hidden // 8
+        sizes = (config.latent, config.hidden, config.layers, config.activation, config.dropout, channels)
         shape = lambda at: (config.widths[at], config.steps[at], config.picture(at))  # noqa: E731
         self.encoders = nn.ModuleDict({m: Encoder(*shape(i), *sizes) for i, m in enumerate(names)})
         self.decoders = nn.ModuleDict({m: Decoder(*shape(i), *sizes) for i, m in enumerate(names)})

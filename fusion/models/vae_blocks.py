@@ -45,18 +45,18 @@ class Hidden(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Mean and raw scale of one modality's posterior, eqs (1) to (3)."""
+    """Mean and raw scale of one modality's posterior, eqs (1) to (3). first: channels of the first convolution."""
 
     def __init__(
         self, width: int, steps: int, picture: Sequence[int], latent: int, hidden: int, layers: int,
-        activation: Activation, dropout: float,
+        activation: Activation, dropout: float, first: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.picture, self.steps = tuple(picture), steps
         self.activation: Activation = activation
         if self.picture:
             sizes = halvings(self.picture)
-            channels = [self.picture[0], *(hidden // 8 * 2**i for i in range(len(sizes)))]
+            channels = [self.picture[0], *(first * 2**i for i in range(len(sizes)))]
             self.conv = nn.ModuleList(
                 nn.Conv2d(before, after, 3, 2 if i else 1, 1) for i, (before, after) in enumerate(pairwise(channels))
             )
@@ -90,7 +90,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self, width: int, steps: int, picture: Sequence[int], latent: int, hidden: int, layers: int,
-        activation: Activation, dropout: float,
+        activation: Activation, dropout: float, first: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.picture, self.steps = tuple(picture), steps
@@ -99,7 +99,7 @@ class Decoder(nn.Module):
         inside = self.hidden.width
         if self.picture:
             sizes = halvings(self.picture)
-            channels = [hidden // 8 * 2**i for i in range(len(sizes))]
+            channels = [first * 2**i for i in range(len(sizes))]
             self.small = (channels[-1], *sizes[-1])
             self.sizes = sizes[-2::-1]
             self.grow = nn.Linear(inside, self.small[0] * self.small[1] * self.small[2])

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _SIZE = (1, WIDEST)
 RANGES = {
     "widths": _SIZE, "steps": _SIZE, "pictures": (0, 4096), "latent": (1, 4096), "hidden": (8, 65536),
-    "layers": (0, 20), "dropout": (0, 0.999), "beta": (0, 1e4), "warm_up": (0, 10**9), "factors": (0, 1e6),
-    "scales": (1e-4, 1e4), "random_subsets": (0, 1000), "samples": (1, 10000), "variance_floor": (0, 1),
+    "layers": (0, 20), "channels": (0, 4096), "dropout": (0, 0.999), "beta": (0, 1e4), "warm_up": (0, 10**9),
+    "factors": (0, 1e6), "scales": (1e-4, 1e4), "random_subsets": (0, 1000), "samples": (1, 10000), "variance_floor": (0, 1),
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class Config:
     latent: int = 16  # Z
     hidden: int = 256  # width of the hidden layers, a vector's of the MVAE paper's order
     layers: int = 2  # hidden layers of a vector
+    channels: int = 0  # of a picture's first convolution, doubled at each halving; 0: an eighth of hidden
     activation: Literal["relu", "tanh"] = "relu"
     dropout: float = 0.0  # of the hidden layers
     beta: float = 1.0  # weight of the KL, where a bound has one

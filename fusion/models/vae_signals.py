@@ -68,9 +68,16 @@ def _posterior(model: VAE, experts: Experts, joint: Mixture) -> Posterior:
         subset_mean=torch.stack(means, 1), subset_scale=torch.stack(spreads, 1), subset_present=whole,
         prior_scale=outside.expand_as(joint.centre()),
         share=_share(model, experts), kl=joint.divergence(prior), modalities=names, rule=model.rule,
+        distance=_distance(torch.where(blank, 0.0, experts.mean), torch.where(blank, outside, deviation), there),
         subsets=tuple(tuple(names[m] for m in members) for members in posteriors.subsets(len(names))),
         caveat="caveat.posterior",
     )  # fmt: skip
+
+
+def _distance(mean: Tensor, scale: Tensor, there: Tensor) -> Tensor:
+    """How far apart any two experts are that are there, the root of what posteriors.wasserstein gives. -> (B, M, M)"""
+    both = there[:, :, None] & there[:, None]
+    return torch.where(both, posteriors.wasserstein(mean, scale), 0.0).sqrt()
 
 
 def _share(model: VAE, experts: Experts) -> Tensor:

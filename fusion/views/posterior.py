@@ -61,7 +61,7 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     table = pd.DataFrame({t("views.axis.dimension"): [_called(z) for z in range(len(kl))], t("views.axis.kl"): kl})
     for name, mean, spread in _columns(signal, there):
         table[f"{name}, {t('views.axis.mean')}"], table[f"{name}, {t('views.axis.spread')}"] = mean, spread
-    finding = join(t("views.posterior.finding", **facts), limit_note(len(order), len(kl)))
+    finding = join(t("views.posterior.finding", **facts), _apart(signal), limit_note(len(order), len(kl)))
     return Picture(
         key, title, sheet.figure(), t("views.posterior.alt", finding=finding, names=facts["names"]), table, finding,
         t("views.posterior.shows"), caveat(signal, "views.hides"),
@@ -178,6 +178,16 @@ def dimensions(kl: np.ndarray, variance: np.ndarray, active: float = 0.01) -> Pi
         key, title, sheet.figure(), t("views.latent.alt", finding=finding), table, finding, t("views.latent.shows"),
         t("views.latent.hides"),
     )  # fmt: skip
+
+
+def _apart(signal: Posterior) -> str:
+    """Which two experts are furthest apart, "" where fewer than two are there."""
+    distance = base.array(signal.distance)
+    if base.flags(signal.present).sum() < 2:
+        return ""
+    a, b = divmod(int(distance.argmax()), len(distance))
+    names = signal.modalities
+    return t("views.posterior.apart", a=say(names[a]), b=say(names[b]), value=num(float(distance[a, b])))
 
 
 def _points(
