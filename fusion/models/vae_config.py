@@ -23,7 +23,8 @@ _SIZE = (1, WIDEST)
 RANGES = {
     "widths": _SIZE, "steps": _SIZE, "pictures": (0, 4096), "latent": (1, 4096), "hidden": (8, 65536),
     "layers": (0, 20), "channels": (0, 4096), "dropout": (0, 0.999), "beta": (0, 1e4), "warm_up": (0, 10**9),
-    "factors": (0, 1e6), "scales": (1e-4, 1e4), "random_subsets": (0, 1000), "samples": (1, 10000), "variance_floor": (0, 1),
+    "factors": (0, 1e6), "scales": (1e-4, 1e4), "random_subsets": (0, 1000), "samples": (1, 10000),
+    "variance_floor": (0, 1),
 }  # fmt: skip
 
 
