@@ -21,13 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import fusion
-from fusion.files import ASSETS, atomic_folder, file_digest, home, sweep
+from fusion.files import ASSETS, atomic_folder, digest, file_digest, home, sweep
 from fusion.models import MODELS
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
+READER = "probe.safetensors"  # a linear reader beside the weights of a system of a shared space
 FORMAT = 1  # of config.json; a higher one was written by a newer Fusionscope
 
 
@@ -48,8 +49,9 @@ class Checkpoint:
 
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 of the weights file: what caches are keyed by."""
-        return file_digest(self.folder / "weights.safetensors")
+        """sha256 of its weights, and of the reader of its space where it has one."""
+        own, reader = file_digest(self.folder / "weights.safetensors"), self.folder / READER
+        return digest(own, file_digest(reader)) if reader.exists() else own
 
     @property
     def card(self) -> str:

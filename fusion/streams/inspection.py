@@ -21,6 +21,7 @@ from fusion.signals import Effects, FusionOutput
 from fusion.streams.encoding import encode_part
 from fusion.streams.inputs import GIVEN, Scale, Streams
 from fusion.streams.observed import Answer, Edit, StreamObservation
+from fusion.streams.probe import Probed
 from fusion.streams.runs import Task, fitting, load, scale_of, task_of
 from fusion.types import Batch, FusionError, Numbers, Sample, Steps
 
@@ -93,6 +94,8 @@ class Reader:
         started = time.perf_counter()
         sample = self.dataset.get(sample) if isinstance(sample, str) else sample
         before, notices = self.batch(sample)
+        if isinstance(self.model, Probed):
+            notices = (*notices, Notice("notice.probe", {"name": self.model.card.name}))
         encoded = time.perf_counter()
         after = before
         for edit in edits:

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from fusion.streams.inputs import Streams
     from fusion.types import Batch
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # inverse penalties of a reader of classes
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # inverse penalties of a reader of classes
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # of a reader of scores, a training sample
 SIZE = 256  # samples of one pass
-FILE = "probe.safetensors"  # beside the weights
 
 
 class Probed(FusionModel):
@@ -87,18 +86,22 @@ def probed(model: FusionModel, streams: Streams) -> Probed:
 def _classes(
     x: np.ndarray, y: np.ndarray, held: np.ndarray, true: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Multinomial logistic regression; a class without samples is never said. (N, K), (N,) -> (K, C), (C,)"""
+    """Multinomial logistic regression, chosen by the likelihood of held-out labels, so that its chances mean something;
+    a class without samples is never said. (N, K), (N,) -> (K, C), (C,)"""
     from sklearn.linear_model import LogisticRegression
 
     known = np.unique(y)
     if len(known) < 2:
         raise FusionError("All training samples have one class, so nothing can tell classes apart; label others too.")
-    best, kept = -1.0, None
+    place = np.searchsorted(known, true).clip(max=len(known) - 1)
+    seen = known[place] == true
+    best, kept = -np.inf, None
     for strength in STRENGTHS:
         made = LogisticRegression(C=strength, max_iter=2000).fit(x, y)
-        right = float((made.predict(held) == true).mean())
-        if right > best:
-            best, kept = right, made
+        chances = made.predict_log_proba(held)[np.arange(len(held)), place]
+        told = float(chances[seen].mean()) if seen.any() else 0.0
+        if told > best:
+            best, kept = told, made
     assert kept is not None, "there are strengths to try"
     own, told = kept.coef_, kept.intercept_
     if len(known) == 2:  # one column for two classes

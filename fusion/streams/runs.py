@@ -27,7 +27,6 @@ from fusion.streams import card, spaces
 from fusion.streams.baselines import all_ridges
 from fusion.streams.evaluation import answers, curve, figures, figures_of, prior
 from fusion.streams.inputs import Scale, Streams, read
-from fusion.streams.probe import FILE as PROBE
 from fusion.streams.probe import Probed, probed
 from fusion.streams.training import StageEpoch, StreamRecipe, fit
 from fusion.types import FusionError
@@ -274,7 +273,7 @@ def _main(test: Mapping[str, Any]) -> dict[str, Any]:
 
 def load(checkpoint: Checkpoint) -> FusionModel:
     """The model of a checkpoint, with its linear reader where it is one of a shared space."""
-    model, path = checkpoints.load(checkpoint), checkpoint.folder / PROBE
+    model, path = checkpoints.load(checkpoint), checkpoint.folder / checkpoints.READER
     return Probed(model, classes_of(checkpoint), load_file(path)).eval() if path.exists() else model
 
 
@@ -290,7 +289,7 @@ def _save(model: FusionModel, task: Task, title: str, recipe: StreamRecipe, foun
         assert task.streams.scale is not None, "a task is scaled"
         save_file(task.streams.scale.tensors(), aside / SCALE)
         if isinstance(model, Probed):
-            save_file(model.tensors(), aside / PROBE)
+            save_file(model.tensors(), aside / checkpoints.READER)
 
     own = model.inner if isinstance(model, Probed) else model
     return checkpoints.save(

@@ -193,10 +193,10 @@ def _head(names: list[str], heads: dict[str, int]) -> tuple[str, int | None]:
 
 
 def fused(on: Looked) -> None:
-    """Weights, votes, parts, scores, gates and lengths: whatever of them the checkpoint gives."""
-    from fusion.signals import Gate, ModalityScores, ModalityWeights, Norms, Opinions, Parts
+    """Weights, votes, parts, scores, gates, lengths and posteriors: whatever of them the checkpoint gives."""
+    from fusion.signals import Gate, ModalityScores, ModalityWeights, Norms, Opinions, Parts, Posterior
 
-    if not on.drawn(ModalityWeights, Opinions, Parts, ModalityScores, Gate, Norms):
+    if not on.drawn(ModalityWeights, Posterior, Opinions, Parts, ModalityScores, Gate, Norms):
         on.lacks("ModalityWeights")
 
 
@@ -240,10 +240,12 @@ def _open(mark: Hashable) -> None:
 
 
 def rebuilt(on: Looked) -> None:
-    """What was hidden beside what the model makes of it, where it makes something."""
-    from fusion.signals import Reconstruction
+    """What was hidden beside what the model makes of it, or what it makes of each modality, where it makes any."""
+    from fusion.signals import CrossGeneration, Reconstruction
     from fusion.views import VIEWS
 
+    if on.drawn(CrossGeneration):
+        return
     names = on.all_of(Reconstruction)
     hidden = [name for name in names if name in on.seen.trace and bool(on.any(name).hidden.any())]
     if not names:
