@@ -41,7 +41,7 @@ SYSTEMS: Mapping[str, tuple[type[VAE], Mapping[str, Any]]] = {
     "mvae": (mvae.MVAE, {"warm_up": int(mvae.RECIPE["warm_up"])}),
     "mvae_all": (mvae.MVAE, {"warm_up": int(mvae.RECIPE["warm_up"]), "subsets": "all_only"}),
     "mmvae": (mmvae.MMVAE, {"samples": int(mmvae.RECIPE["samples"])}),
-    "mopoe": (mopoe.MoPoE, {}),
+    "mopoe": (mopoe.MoPoE, {"warm_up": int(mopoe.RECIPE["warm_up"])}),
 }
 RECIPES = {"mvae": mvae.RECIPE, "mvae_all": mvae.RECIPE, "mmvae": mmvae.RECIPE, "mopoe": mopoe.RECIPE}
 TAUGHT = ("epochs", "batch", "rate")

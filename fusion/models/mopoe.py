@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 150, "patience": 20, "hide_rate": 0.0}
+RECIPE: Mapping[str, float] = {
+    "rate": 2e-3, "batch": 64, "epochs": 150, "patience": 150, "hide_rate": 0.0, "warm_up": 1400,
+}  # fmt: skip  # warm_up in steps: without it experts that are hard to read fall back to the prior
 
 
 @dataclass(frozen=True)
