@@ -154,16 +154,19 @@ def _gram(x: Tensor) -> Tensor:
     return found
 
 
-def whitening(variance: Tensor, c: float, freedom: float, rows: int, unit: Unit, ridge: Ridge = "norm") -> Tensor:
+def whitening(
+    variance: Tensor, c: float, freedom: float, rows: int, unit: Unit, ridge: Ridge = "norm", directions: int = 0
+) -> Tensor:
     """d of eq. (1): one over the root of what stands for the covariance within a view, along its axes. (r,) -> (r,)
 
     With l the variance and K the Gram matrix of the rows: `norm` (1-c) l + c m, which is (1-c) K^2 + c k K for kernels
     (Hardoon 2004); `square` (K + n c s / 2)^2 (Bach and Jordan 2002), s the mean of K's diagonal; `ridge`
     (1-c) K^2 + c k^2 I, k the mean eigenvalue of K. unit="identity" puts 1 for m, s and k: c then depends on the unit
-    of the view.
+    of the view. directions: what m and k are means over, r where it is 0; a kernel of full rank has n - 1, of which
+    rounding leaves fewer or more, and landmarks fewer.
     """
     scaled = unit == "scaled"
-    mean = float(variance.mean()) if scaled else 1.0
+    mean = float(variance.sum()) / (directions or len(variance)) if scaled else 1.0
     if ridge == "square":
         shift = c / 2 * (float(variance.sum()) if scaled else rows / freedom)
         return variance.sqrt() / (variance + shift)

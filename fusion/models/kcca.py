@@ -221,9 +221,11 @@ class KCCA(SharedSpace):
         """d of each view; 1 for kpls, whose constraint is the norm in feature space. -> V of (r,)"""
         if not self.ridged:
             return [torch.ones_like(variance) for variance in basis.variance]
+        unit, ridge, rows = self.config.ridge_unit, self.config.ridge, basis.rows
+        full = [rows - 1 if kind in FULL_RANK else 0 for kind in self.config.kinds()]
         return [
-            whitening(variance, one, basis.freedom, basis.rows, self.config.ridge_unit, self.config.ridge)
-            for variance, one in zip(basis.variance, c, strict=True)
+            whitening(variance, one, basis.freedom, rows, unit, ridge, directions)
+            for variance, one, directions in zip(basis.variance, c, full, strict=True)
         ]
 
     def _remarks(self, told: Sequence[str]) -> list[Remark]:
