@@ -186,6 +186,7 @@ def generative(model: Any, streams: Streams, rows: Tensor) -> dict[str, Any]:
     found: dict[str, Any] = {
         "nats": float(torch.cat(nats).mean()), "draws": DRAWS, "active": int(active.sum()), "dimensions": len(active),
         "kl": latent.by_dimension(torch.cat(kl).numpy()).tolist(),
+        "variance": latent.variance(torch.cat(means).numpy()).tolist(),
     }  # fmt: skip
     if made:
         target = streams.target[rows].numpy()

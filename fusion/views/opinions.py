@@ -23,12 +23,17 @@ MOST_CLASSES = 16
 
 def voices(signal: Opinions, sample: Sample, trace: Trace) -> Picture:
     """Do the voices agree, and whose answer is the joint one? A bar a voice for a score, a row a voice for classes."""
-    return _classes(signal) if signal.classes else _scores(signal)
+    from fusion.signals import Opinions
+
+    title = t("views.opinions.title")
+    if sum(not one.classes for one in trace.of(Opinions)) > 1:  # several answers: of which one this is
+        title = t("views.opinions.title_of", name=say(signal.name))
+    return _classes(signal) if signal.classes else _scores(signal, title)
 
 
-def _scores(signal: Opinions) -> Picture:
+def _scores(signal: Opinions, title: str) -> Picture:
     """One bar a voice on the scale of the answer, an upright line at what they answer together."""
-    key, title = f"opinions-{signal.name}", t("views.opinions.title")
+    key = f"opinions-{signal.name}"
     values, spoke = base.array(signal.value), base.flags(signal.present)  # (V,), (V,)
     together = float(base.array(signal.together[:, None])[0])
     names = [say(voice) for voice in signal.voices]

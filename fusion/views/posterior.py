@@ -49,8 +49,11 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     joint, joint_spread = base.array(signal.joint)[order], base.array(signal.joint_scale)[order]
     _points(sheet, joint, joint_spread, place + 0.32, t("views.posterior.joint"), INK, "diamond")
     sheet.rule(0, dash="solid", width=1)
+    # An expert that knows nothing of a dimension says so by a spread that would push all else together.
+    means = np.abs(np.concatenate([base.array(signal.value)[there][:, order].ravel(), joint]))
+    reach = 1.15 * float(max(means.max(initial=0.0), 2.5 * prior[order].max()))
     sheet.set(
-        xaxis={"title": {"text": t("views.axis.latent")}},
+        xaxis={"title": {"text": t("views.axis.latent")}, "range": [-reach, reach]},
         yaxis={"tickvals": place, "ticktext": labels, "range": [len(order) - 0.5, -0.5], "showgrid": False},
     )  # fmt: skip
     top = int(order[0])

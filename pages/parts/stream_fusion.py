@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, recent, state, stream_figures, tabs, work
+from pages.parts import cache, chrome, grid, recent, state, stream_figures, stream_space, tabs, work
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ def show() -> None:
         return
     recent.note("fusion", checkpoint, dataset)
     page = Fusing(checkpoint, dataset)
-    key, place = tabs.opened("fusing", list(TABS))
+    own = {"space": stream_space.show} if stream_space.kept(checkpoint) else {}
+    offered = own | TABS
+    key, place = tabs.opened("fusing", list(offered))
     with place, guard(f"fusing.tab.{key}"):
-        TABS[key](page)
+        offered[key](page)
 
 
 class Fusing:
