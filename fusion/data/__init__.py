@@ -67,6 +67,13 @@ def _digits() -> DataSet:
     return digits.load()
 
 
+@cache
+def _renderings() -> DataSet:
+    from fusion.data import renderings
+
+    return renderings.load()
+
+
 def _stamps() -> DataSet:
     from fusion.data import stamps
 
@@ -80,6 +87,7 @@ DATASETS: dict[str, Callable[[], DataSet]] = {
     "keywords": _keywords,
     "emoji-groups": _voices,
     "digits": _digits,
+    "renderings": _renderings,
 } | ({"emotions": _emotions} if (ASSETS / "share-alike" / "emotions").is_dir() else {})
 FETCHED: dict[str, Callable[[], DataSet]] = {"stamps": _stamps}  # by key too, once `data get` has got them
 KINDS: dict[str, DataKind] = {
@@ -87,6 +95,7 @@ KINDS: dict[str, DataKind] = {
     "keywords": "triples",
     "emoji-groups": "streams",
     "digits": "streams",
+    "renderings": "streams",
     "emotions": "streams",
     "stamps": "streams",
 }  # of those of DATASETS that aren't pairs, known without reading them
