@@ -248,6 +248,18 @@ def trusted(rows: Rows, projection: Projection) -> dict[str, str]:
     return found
 
 
+def farthest(rows: Rows, ids: tuple[str, ...], worst: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs to join: those of the selection and the farthest in the original space, with their distances."""
+    if not len(rows.pairs):
+        return rows.pairs, np.zeros(0, np.float32)
+    apart = np.linalg.norm(rows.vectors[rows.pairs[:, 0]] - rows.vectors[rows.pairs[:, 1]], axis=1)
+    keep = set(np.argsort(-apart)[:worst].tolist())
+    wanted = set(ids) - {""}
+    keep |= {i for i, (a, _) in enumerate(rows.pairs) if rows.ids[a] in wanted} if wanted else set()
+    order = sorted(keep)
+    return rows.pairs[order], apart[order].astype(np.float32)
+
+
 def selected(data: str) -> tuple[str, ...]:
     """The ids of the selection where it is of this data set."""
     chosen = state.selection()

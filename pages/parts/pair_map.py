@@ -45,7 +45,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
         key=key, data=dataset.spec or dataset.key, spaces={SPACE: t("map.space.aligned")},
         rows=lambda _: place.rows_of(observed, key), columns=columns, text=lambda row: dataset.get(ids[row]).text(),
         figures=lambda _, rows, projection: _figures(frame, rows), shows="views.map.shows", paired="pairs",
-        lines=_lines, placed=placed, chosen=lambda: _chosen(dataset, observed),
+        lines=atlas.farthest, placed=placed, chosen=lambda: _chosen(dataset, observed),
     ))  # fmt: skip
 
 
@@ -61,18 +61,6 @@ def _desk(checkpoint: Checkpoint) -> tuple[Observation, str] | None:
         return inspection.run(checkpoint, sample), sample_digest(sample)
     except FusionError:
         return None  # the Inspect page says why
-
-
-def _lines(rows: Rows, ids: tuple[str, ...], worst: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs to join: those of the selection and the farthest in the original space, with their distances."""
-    if not len(rows.pairs):
-        return rows.pairs, np.zeros(0, np.float32)
-    apart = np.linalg.norm(rows.vectors[rows.pairs[:, 0]] - rows.vectors[rows.pairs[:, 1]], axis=1)
-    keep = set(np.argsort(-apart)[:worst].tolist())
-    wanted = set(ids) - {""}
-    keep |= {i for i, (a, _) in enumerate(rows.pairs) if rows.ids[a] in wanted} if wanted else set()
-    order = sorted(keep)
-    return rows.pairs[order], apart[order].astype(np.float32)
 
 
 def _figures(frame: pd.DataFrame, rows: Rows) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fusion.views.embedding import Placed
 
 CAP = 500_000  # points laid out; of pairs half of them texts, half images
-KINDS = 9  # with a colour of their own; the rest are "other"
+KINDS = 10  # with a colour of their own; of more, the rarest are one kind, "other"
 NEAREST, ASKED = 10, 1000  # neighbours whose kind is compared, and of how many points
 
 
@@ -125,7 +125,8 @@ def kinds_of(kinds: Sequence[str], count: int) -> np.ndarray:
     """The kind of each point, the rare ones together. -> (N,) names"""
     if not kinds:
         return np.asarray([t("map.kind.all")] * count, dtype=object)
-    common = [kind for kind, _ in Counter(kinds).most_common(KINDS)]
+    counts = Counter(kinds)
+    common = {kind for kind, _ in counts.most_common(KINDS if len(counts) <= KINDS else KINDS - 1)}
     other = t("map.kind.other")
     return np.asarray([kind if kind in common else other for kind in kinds], dtype=object)
 

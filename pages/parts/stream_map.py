@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import atlas, cache, grid, place, stream_rows, work
+from pages.parts import atlas, cache, grid, place, stream_rows, stream_space, work
 from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import guard
 from pages.parts.place import Rows
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fusion.views.faithful import Line
 
 HELD_OUT = "test"
+VIEWS = "views"  # the space in which every view of a sample is a point
 ONE = "sample"  # the kind of every point, where colour is another matter
 
 
@@ -34,12 +35,16 @@ def show() -> None:
         return
     checkpoint, dataset, whole = found
     ids = whole.frame["id"].astype(str).tolist()
+    shared = views_of(whole) if stream_space.kept(checkpoint) else ()
+    spaces = {VIEWS: t("map.space.views")} if shared else {}
     atlas.show(Atlas(
         key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
-        spaces={name: level_of(whole, name) for name in ordered(whole)}, rows=lambda space: rows_of(whole, space),
+        spaces=spaces | {name: level_of(whole, name) for name in ordered(whole)},
+        rows=lambda space: together(whole, shared) if space == VIEWS else rows_of(whole, space),
         columns=columns_of(whole), text=lambda row: words_of(dataset, ids[row]),
         figures=lambda _, rows, projection: _figures(whole, rows), shows="views.map.shows_samples",
-        chosen=lambda: _chosen(dataset, whole), kind="", help="map.space.help.streams",
+        chosen=lambda: _chosen(dataset, whole), kind="map.colour.modality" if shared else "",
+        help="map.space.help.streams", paired="pairs" if shared else "", lines=atlas.farthest if shared else None,
     ))  # fmt: skip
     with guard("map.levels"):
         _levels(whole, (checkpoint.digest, dataset.digest))
@@ -115,11 +120,42 @@ def rows_of(whole: StreamedSet, space: str) -> Rows:
     return Rows(vectors[there].astype(np.float32), kinds, there, tuple(ids.tolist()), np.zeros((0, 2), int), total)
 
 
+def views_of(whole: StreamedSet) -> tuple[str, ...]:
+    """The embeddings of single modalities in one shared space, () where there aren't two."""
+    names = [name for name, level in whole.levels.items() if level in whole.modalities]
+    return tuple(names) if len(names) > 1 else ()
+
+
+def together(whole: StreamedSet, names: Sequence[str]) -> Rows:
+    """Every view of every sample as a point, the views of one sample paired with its first one."""
+    parts = [rows_of(whole, name) for name in names]
+    start = np.concatenate([[0], np.cumsum([len(part.ids) for part in parts])])
+    where = [dict(zip(part.sample.tolist(), range(len(part.ids)), strict=True)) for part in parts]
+    pairs = [
+        (int(start[0]) + where[0][row], int(start[at]) + index)
+        for at in range(1, len(parts)) for row, index in where[at].items() if row in where[0]
+    ]  # fmt: skip
+    kinds = [np.full(len(part.ids), whole.levels[name], dtype=object) for name, part in zip(names, parts, strict=True)]
+    return Rows(
+        np.concatenate([part.vectors for part in parts]), np.concatenate(kinds),
+        np.concatenate([part.sample for part in parts]), tuple(id for part in parts for id in part.ids),
+        np.array(pairs, dtype=int).reshape(-1, 2), sum(part.total for part in parts),
+    )  # fmt: skip
+
+
 def _figures(whole: StreamedSet, rows: Rows) -> dict[str, str]:
-    """How far labels lie together in the original space."""
+    """How far labels lie together in the original space, and how views of one sample do."""
+    from fusion.metrics import geometry, sample
     from fusion.views.speech import num, percent
 
     found: dict[str, str] = {}
+    if len(rows.pairs) >= atlas.LEAST:
+        some = rows.pairs[sample(len(rows.pairs))]
+        first, other = rows.vectors[some[:, 0]], rows.vectors[some[:, 1]]
+        found["gap_views"] = num(geometry.modality_gap(first, other))
+        found["alignment"] = num(geometry.alignment(first, other))
+        found["uniformity_views"] = f"{num(geometry.uniformity(first))} · {num(geometry.uniformity(other))}"
+        return found
     known = labelled(whole, rows)
     if known is not None and whole.classes:
         share = knows(whole, known)
