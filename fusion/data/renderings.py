@@ -77,8 +77,8 @@ def _drawn() -> tuple[list[dict[str, Any]], int, int]:
 
 def _notes(repeated: int, undrawn: int) -> tuple[str, ...]:
     return (
-        "Noto and Fluent draw after the same code chart, and often with the same colours: that drawings find each other "
-        "says less about a system than it would for photographs of one thing.",
+        "Noto and Fluent draw after the same code chart, and often in the same colours: that drawings find each "
+        "other says less about a system than it would for photographs of one thing.",
         "The name is Unicode's and the groups are too; no person checked either, and many names say what is drawn word "
         "by word.",
         f"{undrawn} emoji without a Fluent drawing and {repeated} whose Fluent drawing repeats another's are left out, "
