@@ -152,7 +152,8 @@ class SharedSpace(ClosedForm):
         self._keep(made)
         counts = [float(basis.rows), 0.0, float(rounds)]
         correlated = fitted_correlations(basis, solution)
-        loadings = self.loadings(fitted, solution)
+        found_loadings = zip(self.loadings(fitted, solution), fitted.constant, strict=True)
+        loadings = [torch.where(still[:, None], 0.0, one) for one, still in found_loadings]  # else rounding shows
         made |= {
             "eigenvalues": solution.eigenvalues, "correlation_train": correlated,
             "redundancy": _redundancy(loadings, fitted.constant, correlated),
