@@ -131,7 +131,7 @@ def judged(model: VAE, valid: Batch) -> float:
 
 
 @torch.no_grad()
-def measure(model: VAE, found: Opened, seed: int, draws: int = DRAWS) -> dict[str, float]:
+def figures(model: VAE, found: Opened, seed: int, draws: int = DRAWS) -> dict[str, float]:
     """All figures of one trained system on the test samples."""
     from sklearn.linear_model import LogisticRegression
 
@@ -169,6 +169,12 @@ def measure(model: VAE, found: Opened, seed: int, draws: int = DRAWS) -> dict[st
     }  # fmt: skip
 
 
+def measure(checkpoint: str) -> list[Row]:
+    """Every system from three seeds. The checkpoint is not used."""
+    torch.set_num_threads(1)
+    return list(rows(list(SYSTEMS), SEEDS, DRAWS))
+
+
 def rows(systems: Sequence[str], seeds: Sequence[int], draws: int) -> Iterator[Row]:
     """Every figure, its mean over the seeds, and the bar."""
     found = opened()
@@ -184,7 +190,7 @@ def rows(systems: Sequence[str], seeds: Sequence[int], draws: int) -> Iterator[R
         made = []
         for seed in seeds:
             model, epoch, seconds = fit(key, seed, found)
-            made.append({**measure(model, found, seed, draws), "epoch": float(epoch), "seconds": seconds})
+            made.append({**figures(model, found, seed, draws), "epoch": float(epoch), "seconds": seconds})
         mean[key] = {name: float(np.mean([one[name] for one in made])) for name in made[0]}
         for name, value in mean[key].items():
             each = ", ".join(f"{one[name]:.3f}" for one in made)

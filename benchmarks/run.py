@@ -39,6 +39,7 @@ BENCHMARKS: dict[str, str] = {
     "alignment": "Entity alignment",
     "links": "Link prediction",
     "planted": "Fusion on planted sequences",
+    "coherence": "Multimodal VAEs on digits in two hands",
     "supcr": "Contrast ordered by score",
     "tfr": "A training step of TFR-Net",
     "faithfulness": "Does the gate tell what the picture did?",

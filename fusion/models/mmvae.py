@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from fusion.blocks.posteriors import Experts
     from fusion.models.vae_config import Inputs
 
-RECIPE: Mapping[str, float] = {"rate": 2e-3, "batch": 64, "epochs": 80, "patience": 20, "hide_rate": 0.0, "samples": 5}
+RECIPE: Mapping[str, float] = {
+    "rate": 2e-3, "batch": 64, "epochs": 80, "patience": 20, "hide_rate": 0.0, "samples": 5, "channels": 8,
+}  # fmt: skip  # channels: M^2 K decodings a row make convolutions dear
 
 
 @dataclass(frozen=True)
