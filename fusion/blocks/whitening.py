@@ -83,6 +83,10 @@ def thin(views: Sequence[Tensor], *, ddof: int = 1, centred: bool = True, told: 
 def middle(x: Tensor) -> Tensor:
     """Column means; that of a constant column is its value to the last bit. (n, D) -> (D,)"""
     low, high = x.aminmax(dim=0)
+    return _middle(x, low, high)
+
+
+def _middle(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.where(low == high, low, x.mean(0))
 
 
@@ -105,17 +109,17 @@ class Moments:
         block = len(views[0])
         if not block:
             return
-        total = self.rows + block
+        total, whole = self.rows + block, [x.double() for x in views]
+        ends = [x.aminmax(dim=0) for x in whole]
         means = [
-            middle(x.double()) if self.centred else torch.zeros_like(m) for x, m in zip(views, self.means, strict=True)
+            _middle(x, *end) if self.centred else torch.zeros_like(x[0]) for x, end in zip(whole, ends, strict=True)
         ]
-        rows = [x.double() - mean for x, mean in zip(views, means, strict=True)]
+        rows = [x - mean for x, mean in zip(whole, means, strict=True)]
         moved = [new - old for new, old in zip(means, self.means, strict=True)]
         for (a, b), product in self.products.items():
             product += _gram(rows[a]) if a == b else rows[a].T @ rows[b]
             product += torch.outer(moved[a], moved[b]) * (self.rows * block / total)
-        for v, x in enumerate(views):
-            low, high = x.double().aminmax(dim=0)
+        for v, (low, high) in enumerate(ends):
             self.lows[v], self.highs[v] = self.lows[v].minimum(low), self.highs[v].maximum(high)
             self.means[v] = self.means[v] + moved[v] * (block / total)
         self.rows = total
