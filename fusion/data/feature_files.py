@@ -73,7 +73,7 @@ def read(path: Path, ids: Sequence[str], widths: Mapping[str, int] | None = None
     tables = {}
     for name in sorted(name for name in arrays if not name.endswith(KNOWN)):
         known = arrays.get(name + KNOWN)
-        tables[name] = _table(path.name, name, arrays[name], known, ids, str(sources.get(name, "")) or path.name)
+        tables[name] = checked(path.name, name, arrays[name], known, ids, str(sources.get(name, "")) or path.name)
         width = (widths or {}).get(name)
         if width is not None and tables[name].values.shape[1] != width:
             raise FusionError(
@@ -163,10 +163,10 @@ def _same(name: str, found: Sequence[str], ids: Sequence[str]) -> None:
     )
 
 
-def _table(
+def checked(
     name: str, modality: str, values: np.ndarray, known: np.ndarray | None, ids: Sequence[str], source: str
 ) -> Table:
-    """One modality, checked."""
+    """One modality as a file holds it, checked. Raises FusionError naming what is wrong."""
     said = f'"{name}", "{shorten(modality, MODALITY)}"'
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.shape[1]:
         raise FusionError(f"{said} is {values.dtype} of shape {values.shape}; it should be numbers, a row an entity.")
