@@ -24,7 +24,7 @@ from fusion.models.base import ClosedForm
 from fusion.settings import known_names, parsed
 from fusion.signals import Canonical
 from fusion.streams import card, spaces
-from fusion.streams.baselines import all_ridges
+from fusion.streams.baselines import all_ridges, pooled
 from fusion.streams.evaluation import answers, curve, figures, figures_of, prior
 from fusion.streams.inputs import Scale, Streams, read
 from fusion.streams.probe import Probed, probed
@@ -77,6 +77,11 @@ def train(
     kind: Any = MODELS[key].Config
     known_names(settings, kind, StreamRecipe, less=("widths", "steps", "classes", "rates", "text_rate", "noise"))
     task = opened(data, settings, say, raw="likelihoods" in {f.name for f in dataclasses.fields(kind)})
+    if not task.streams.labelled and types.Task.REPRESENTATION not in MODELS[key].card.tasks:
+        raise FusionError(
+            f'"{task.dataset.name}" has no labels, and {MODELS[key].card.name} learns from them; choose a system of a '
+            "shared space (mcca, kcca, mvae, mmvae, mopoe), or label some samples."
+        )
     config, recipe = _configured(kind, task, settings, wanted or {})
     title = name or f"{key}-{task.dataset.key}"
     numbers = range(seed, seed + seeds)
@@ -87,8 +92,9 @@ def train(
     ]
     models = [load(one) for one in made]
     found = dict(made[0].metrics)
-    found["seeds"] = [{"seed": one.metrics["seed"], **_main(one.metrics["test"])} for one in made]
-    found |= _compared(key, task, recipe, models, numbers, say)
+    if task.streams.labelled:
+        found["seeds"] = [{"seed": one.metrics["seed"], **_main(one.metrics["test"])} for one in made]
+        found |= _compared(key, task, recipe, models, numbers, say)
     return _save(models[0], task, title, recipe, found)
 
 
@@ -114,7 +120,8 @@ def opened(data: str, settings: dict[str, str], say: Say = lambda _: None, *, ra
         )
     widest = parsed("widest", settings.get("widest", "0"), int)
     streams = streams.of(asked) if asked else streams
-    return Task(dataset, streams.scaled(widest, raw=spaces.left_raw(streams) if raw else ()))
+    kept = spaces.left_raw(streams) if raw else ()
+    return Task(dataset, streams.scaled(widest, raw=kept, labelled=streams.labelled))
 
 
 def _configured(
@@ -136,6 +143,8 @@ def _configured(
     for name, text in settings.items():
         (values if name in fields else recipe)[name] = parsed(name, text, told_of[name])
     recipe |= {k: v for k, v in wanted.items() if v is not None}
+    if "c" in settings:
+        recipe["choose_ridge"] = False  # it was asked for
     return kind(**values), replace(StreamRecipe(), **recipe)
 
 
@@ -151,13 +160,15 @@ def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, re
         (folder / "state.pt").unlink(missing_ok=True)
     model, epoch, seconds = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(seconds)}
-    found |= {"prior": prior(task.streams).tolist(), "scale": list(task.span), "words": list(task.words)}
+    found |= {"prior": prior(task.streams).tolist()} if task.streams.labelled else {}
+    found |= {"scale": list(task.span), "words": list(task.words)}
     found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe), "classes": list(task.streams.classes)}
     saved = _save(model, task, title, recipe, found)
     stored = load(saved)  # half precision: what is measured is what is kept
     say("Measuring on the samples to test...")
-    found["test"] = figures(stored, task.streams, "test", task.span, seeds=CURVE_SEEDS)
-    if isinstance(stored, Probed):
+    if task.streams.labelled:
+        found["test"] = figures(stored, task.streams, "test", task.span, seeds=CURVE_SEEDS)
+    if isinstance(stored, Probed) or not task.streams.labelled:
         found["space"] = spaces.figures(stored, task.streams, "test", say)
     made = _save(stored, task, title, recipe, found)
     (folder / "state.pt").unlink(missing_ok=True)
@@ -190,7 +201,12 @@ def run(
         )
     assert best is not None, "an epoch comes first"
     done = model.cpu().eval()
-    return (probed(done, task.streams) if done.task is types.Task.REPRESENTATION else done), best, seconds
+    return _answering(done, task.streams), best, seconds
+
+
+def _answering(model: FusionModel, streams: Streams) -> FusionModel:
+    """A system of a shared space with its linear reader, where there are labels to read; any other as it is."""
+    return probed(model, streams) if model.task is types.Task.REPRESENTATION and streams.labelled else model
 
 
 def _solved(model: ClosedForm, task: Task, recipe: StreamRecipe, say: Say) -> tuple[FusionModel, StageEpoch, float]:
@@ -198,6 +214,12 @@ def _solved(model: ClosedForm, task: Task, recipe: StreamRecipe, say: Say) -> tu
     streams, started = task.streams, time.perf_counter()
     train, valid = (streams.rows(split, labelled=False) for split in ("train", "valid"))
     say(f"{model.card.name}: {len(train)} samples to fit, {len(valid)} held out.")
+    if recipe.choose_ridge and hasattr(model, "choose_c"):
+        whole = valid[torch.from_numpy(streams.present[valid.numpy()].all(1))]
+        tried = model.choose_c(spaces.batches(streams, train), pooled(streams, whole))
+        told = ", ".join(f"{c:g}: {value:.3f}" for c, value in zip(tried.grid, tried.held_out, strict=True))
+        say(f"Mean held-out correlation by ridge c: {told}; taken: {tried.c:g}.")
+        model = type(model)(replace(model.config, c=(tried.c,)))
     solved = model.solve(spaces.batches(streams, train), spaces.batches(streams, valid), rounds=ROUNDS)
     for remark in solved.remarks:
         say(t(remark.key, **remark.values))
@@ -208,7 +230,7 @@ def _solved(model: ClosedForm, task: Task, recipe: StreamRecipe, say: Say) -> tu
     said = "fitted {fitted:.3f}, held out {score:.3f}".format(**scores)
     say(f"mean correlation of {len(told.value)} components: {said}")
     seconds = time.perf_counter() - started
-    return probed(model, streams), StageEpoch(1, {}, scores, True, 1, seconds, {}, "fusion"), seconds
+    return _answering(model, streams), StageEpoch(1, {}, scores, True, 1, seconds, {}, "fusion"), seconds
 
 
 def _compared(
@@ -277,6 +299,12 @@ def load(checkpoint: Checkpoint) -> FusionModel:
     return Probed(model, classes_of(checkpoint), load_file(path)).eval() if path.exists() else model
 
 
+def answers_of(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint answers anything: one of a shared space needs a reader, and that needs labels."""
+    task = types.Task.REPRESENTATION
+    return task not in MODELS[checkpoint.model].card.tasks or (checkpoint.folder / checkpoints.READER).exists()
+
+
 def classes_of(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What a checkpoint tells apart; () where it answers with a score, or with nothing."""
     return tuple(checkpoint.config.get("classes", checkpoint.metrics.get("classes", ())))
@@ -315,8 +343,8 @@ def fitting(checkpoint: Checkpoint, data: str | DataSet | None = None) -> DataSe
     found, wanted = dataset.streams, tuple(checkpoint.config["modalities"])
     if found is None:
         raise FusionError(
-            f'"{dataset.name}" holds no sequences with a score or a class, and "{checkpoint.name}" reads '
-            f"{', '.join(wanted)}; choose the data set that it was trained on."
+            f'"{dataset.name}" holds no sequences, and "{checkpoint.name}" reads '
+            f"{', '.join(wanted)}; choose the data set that it was trained on, or views:{dataset.spec or dataset.key}."
         )
     lacks = [m for m in wanted if m not in found.names]
     if lacks:
@@ -325,10 +353,11 @@ def fitting(checkpoint: Checkpoint, data: str | DataSet | None = None) -> DataSe
             "data set that has."
         )
     classes = classes_of(checkpoint)
-    if classes != tuple(found.classes):
+    if answers_of(checkpoint) and classes != tuple(found.classes):
         raise FusionError(
             f'"{checkpoint.name}" answers with {", ".join(classes) or "a score"}, and '
-            f'"{dataset.name}" has {", ".join(found.classes) or "scores"}; choose another data set.'
+            f'"{dataset.name}" has {", ".join(found.classes) or ("scores" if found.known.any() else "no labels")}; '
+            "choose another data set."
         )
     _widths(checkpoint, dataset, {m: found.features[m].shape[2] for m in wanted if m in found.features})
     return dataset
@@ -360,12 +389,19 @@ def task_of(checkpoint: Checkpoint, data: str | DataSet | None = None) -> Task:
 def evaluate(checkpoint: Checkpoint, data: str | None, split: str) -> dict[str, Any]:
     """Figures of a checkpoint on a split of its data set, or of another with the same modalities."""
     task = task_of(checkpoint, data)
-    found = figures(load(checkpoint), task.streams, split, task.span, seeds=CURVE_SEEDS)
+    model = load(checkpoint)
+    if answers_of(checkpoint):
+        found = figures(model, task.streams, split, task.span, seeds=CURVE_SEEDS)
+    else:
+        rows = task.streams.rows(split, labelled=False)
+        found = {"n": len(rows), "space": spaces.figures(model, task.streams, split)}
     return {"checkpoint": checkpoint.name, "data": task.dataset.key, "split": split, **found}
 
 
 def flat(found: Mapping[str, Any]) -> dict[str, Any]:
     """The figures without tables, for a terminal; subsets as one figure each."""
+    if "space" in found:
+        return {k: v for k, v in found.items() if k != "space"} | spaces.flat(found["space"])
     rows = {k: v for k, v in found.items() if not isinstance(v, (dict, list))}
     rows |= {f"only {name}" if name != "as_is" else name: one[found["main"]] for name, one in found["subsets"].items()}
     return rows | {f"area, {one['what']} missing": one["area"] for one in found["curves"]}

@@ -48,6 +48,7 @@ class StreamRecipe(Recipe):
     hide_rate: float = 0.3  # 0: nothing
     widest: int = 0  # D above which features are brought down to it, texts too; 0: wide ones of others to 64
     teacher_epochs: int = 15  # at most, of a stage before the last
+    choose_ridge: bool = True  # of a system that is solved in one go: the ridge that does best on the valid samples
 
 
 @dataclass(frozen=True)
