@@ -42,7 +42,7 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
         at = signal.modalities.index(m)
         mean, spread = base.array(signal.value)[at, order], base.array(signal.scale)[at, order]
         shift = 0.5 * ((number + 1) / (len(told) + 1) - 0.5)
-        colour = COLOURS.get(m, CATEGORIES[at % 10])
+        colour = _colour(signal, m)
         _points(
             sheet, mean, spread, place + shift, clean(say(m), 24), colour, ("circle", "square", "triangle-up")[at % 3]
         )
@@ -119,7 +119,7 @@ def subsets(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     sheet.add(
         "bar", x=away, y=distinct([clean(name, 34) for name in names]), orientation="h", showlegend=False,
         text=[num(float(v)) for v in away], textposition="outside", cliponaxis=False,
-        marker={"color": [COLOURS.get(s[0], CATEGORIES[0]) if len(s) == 1 else INK for s in kept],
+        marker={"color": [_colour(signal, s[0]) if len(s) == 1 else INK for s in kept],
                 "line": {"color": INK, "width": 1}}, hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
     sheet.rule(nothing)
@@ -181,6 +181,10 @@ def dimensions(kl: np.ndarray, variance: np.ndarray, active: float = 0.01) -> Pi
         key, title, sheet.figure(), t("views.latent.alt", finding=finding), table, finding, t("views.latent.shows"),
         t("views.latent.hides"),
     )  # fmt: skip
+
+
+def _colour(signal: Posterior, modality: str) -> str:
+    return COLOURS.get(modality, CATEGORIES[signal.modalities.index(modality) % len(CATEGORIES)])
 
 
 def _apart(signal: Posterior) -> str:
