@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from fusion.checkpoints import Checkpoint
+    from fusion.streams.whole import StreamedSet
     from fusion.types import Sample
 
 
@@ -102,6 +103,8 @@ def observe_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     with progress("sample", options.json, "observing") as moved:
         made = whole(Reader.open(checkpoint, dataset), moved, bundled=options.bundled)
     frame = made.frame
+    if not made.answers:
+        return _unanswered(options, made, time.perf_counter() - started)
     known = (frame["split"] == "test").to_numpy() & frame["loss"].notna().to_numpy()
     main, column = ("accuracy", "right") if made.classes else ("mae", "error")
     figure = float(frame[column].to_numpy()[known].astype(float).mean()) if known.any() else None
@@ -115,4 +118,19 @@ def observe_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     else:
         told = "" if figure is None else f"; {main} of the {known.sum()} to test {figure:.3f}"
         print(f"{len(frame)} samples of {dataset.key} under {checkpoint.name} in {result['seconds']} s{told}")
+    return 0
+
+
+def _unanswered(options: argparse.Namespace, made: StreamedSet, seconds: float) -> int:
+    """What is told of a set without labels."""
+    close = float(made.frame["cosine"].mean())
+    result = {
+        "data": made.data, "checkpoint": made.checkpoint, "samples": len(made.frame), "cosine": close,
+        "seconds": round(seconds, 2),
+    }  # fmt: skip
+    if options.json:
+        show(result)
+    else:
+        told = f"mean cosine of a sample's views {close:.3f}"
+        print(f"{len(made.frame)} samples of {made.data} under {made.checkpoint} in {result['seconds']} s; {told}")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusion.models.base import ClosedForm
 from fusion.streams.probe import Probed
+from fusion.types import Task
 
 if TYPE_CHECKING:
     from fusion.data.dataset import DataSet
@@ -44,16 +45,18 @@ def write(dataset: DataSet, model: FusionModel, recipe: StreamRecipe, found: Map
         f"Brings {read} into one space. A linear reader of that space, fitted on the same samples and chosen on the "
         f"valid ones, answers with {target}" if isinstance(model, Probed) else f"Answers with {target} from {read}"
     )  # fmt: skip
+    if model.task is Task.REPRESENTATION:
+        does = f"Brings {read} into one space. The data have no labels, so nothing is answered from it"
     lines = [
         f"# {model.card.name} on {dataset.name}", "",
         f"{does}. Trained on the train samples of *{dataset.name}* ({dataset.word}), encoders frozen"
         f"{'; solved in one go. ' if closed else ', ' + how}{found['seconds']:,} seconds.{_settings(model)}", "",
     ]  # fmt: skip
-    test = found.get("test")
-    if test is None:
-        return "\n".join(lines) + "\n"
     if space:
         lines += _space(found["space"])
+    test = found.get("test")
+    if test is None:
+        return "\n".join([*lines, *(dataset.notes if space else ())]).rstrip() + "\n"
     lines += _main(test, found, model.card.name) + _subsets(test) + _missing(test, found, model.card.key)
     return "\n".join([*lines, "", *dataset.notes]).rstrip() + "\n"
 

@@ -115,6 +115,11 @@ class Streams:
         told = torch.isfinite(self.target) if not self.classes else self.target >= 0
         return told.numpy() & self.present.any(1)
 
+    @cached_property
+    def labelled(self) -> bool:
+        """Whether any sample has a target; where none has, nothing is answered and the space is all there is."""
+        return bool(self.known().any())
+
     def rows(self, split: str, *, labelled: bool = True) -> Tensor:
         """Rows of a split that have a modality, and a target where asked for. Raises FusionError without any."""
         there = self.known() if labelled else self.present.any(1)
@@ -239,8 +244,8 @@ def read(dataset: DataSet, progress: Progress | None = None) -> Streams:
     found = dataset.streams
     if found is None:
         raise FusionError(
-            f'"{dataset.name}" holds no sequences with a score or a class; open emotions or emoji-groups, or an '
-            "imported file: mmsa:FOLDER."
+            f'"{dataset.name}" holds no sequences; open it as views, views:{dataset.spec or dataset.key}, or '
+            "open emoji-groups, or an imported file: mmsa:FOLDER."
         )
     made = Streams(
         found.title, tuple(s.id for s in dataset.samples), found.modalities, dict(found.features), dict(found.length),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion import missing
+from fusion import missing, types
 from fusion.data import DataSet
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE, shapley
@@ -91,6 +91,11 @@ class Reader:
 
         Raises FusionError for a sample without any modality, a part that can't be read, or features that no one gave.
         """
+        if self.model.task is types.Task.REPRESENTATION:
+            raise FusionError(
+                f'"{self.checkpoint.name}" was trained on data without labels, so nothing is answered; look at Map, or '
+                "at how views find each other on Fusion."
+            )
         started = time.perf_counter()
         sample = self.dataset.get(sample) if isinstance(sample, str) else sample
         before, notices = self.batch(sample)

@@ -183,10 +183,11 @@ def run(
     model = MODELS[key](config)
     if isinstance(model, ClosedForm):
         return _solved(model, task, recipe, say)
+    labelled = model.task is not types.Task.REPRESENTATION
+    count = {split: len(task.streams.rows(split, labelled=labelled)) for split in ("train", "valid")}
     say(
-        f"{model.card.name}: {len(task.streams.rows('train'))} samples to train on, "
-        f"{len(task.streams.rows('valid'))} to choose by; {sum(p.numel() for p in model.parameters()):,} parameters, "
-        f"seed {recipe.seed}."
+        f"{model.card.name}: {count['train']} samples to train on, {count['valid']} to choose by; "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, seed {recipe.seed}."
     )
     best, seconds = None, 0.0
     for epoch in fit(model, task.streams, recipe, folder=folder):

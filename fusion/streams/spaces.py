@@ -96,6 +96,20 @@ def figures(
     return found
 
 
+def flat(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`figures` without tables, for a terminal."""
+    rows: dict[str, Any] = {}
+    for one in found.get("pairs", ()):
+        for way, at in ((one["views"], 0), (one["views"][::-1], 1)):
+            rows |= {f"{' to '.join(way)}, {k}": one[k][at] for k in ("r1", "r10", "mrr")}
+    canonical = found.get("canonical", {})
+    for name, told in (("train", "fitted"), ("held_out", "held out")):
+        if canonical.get(name):
+            rows[f"mean correlation, {told}"] = float(np.mean(canonical[name]))
+    made = found.get("generative", {})
+    return rows | {k: v for k, v in made.items() if not isinstance(v, (dict, list))}
+
+
 def pairs(views: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """For every two views: how often partners find each other among all, and how the views lie to each other."""
     made = []

@@ -24,9 +24,10 @@ from fusion.explain.ablation import DOMINANCE
 from fusion.explain.subsets import subsets
 from fusion.missing import MODALITIES, only
 from fusion.signals import Embedding, ModalityWeights
+from fusion.streams import unanswered
 from fusion.streams.evaluation import weights_by_rate
 from fusion.streams.inspection import SMALL, Reader
-from fusion.types import FusionError
+from fusion.types import FusionError, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,12 @@ class StreamedSet:
     followed: Mapping[str, Followed]  # {what vanishes: mean weights and gates at each of RATES}
     frame: pd.DataFrame
     _vectors: Callable[[], Vectors] = field(repr=False)
+
+    @property
+    def answers(self) -> bool:
+        """Whether anything was answered. Without labels to learn from, the frame has id, split, has_<m>, weight_* and
+        cosine alone: the mean cosine of a sample's views in the shared space, NaN where it has fewer than two."""
+        return "answer" in self.frame
 
     @property
     def middle(self) -> float:
@@ -109,7 +116,10 @@ def whole(reader: Reader, progress: Progress | None = None, *, bundled: bool = F
     if not len(rows):
         raise FusionError(f'No sample of "{dataset.name}" has {" or ".join(reader.names)}; choose another data set.')
     said, vectors, levels, weights = _run(reader, rows, progress)
-    frame = _frame(reader, rows.numpy(), said, weights)
+    if said:
+        frame = _frame(reader, rows.numpy(), said, weights)
+    else:
+        frame = unanswered.frame(reader, rows.numpy(), vectors, levels, weights)
     followed = _followed(reader, rows)
     classes = reader.model.classes
     meta = {
@@ -143,7 +153,7 @@ def _run(
 ) -> tuple[dict[tuple[str, ...], np.ndarray], Vectors, dict[str, str], dict[str, np.ndarray]]:
     """Answers under every subset (NaN where a sample has none of it), embeddings, their levels, weights."""
     names, device = reader.names, best()[0]
-    found = subsets(names)
+    found = subsets(names) if reader.model.task is not Task.REPRESENTATION else ()
     said: dict[tuple[str, ...], list[np.ndarray]] = {one: [] for one in found}
     vectors: dict[str, list[Tensor]] = {}
     weights: dict[str, list[np.ndarray]] = {}
