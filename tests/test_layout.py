@@ -116,10 +116,11 @@ def test_every_python_file_says_what_it_is() -> None:
 def test_a_paper_file_cites_its_paper_and_the_released_code(path: Path) -> None:
     if path.stem == "base" or "card = Card(" not in path.read_text("utf-8"):
         return  # parts of a system are told where the system is
-    text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    told = path.read_text("utf-8")
+    text = ast.get_docstring(ast.parse(told)) or ""
     assert re.search(r"10\.\d{4,}/\S+|arXiv:\d{4}\.\d{4,5}", text), "no DOI or arXiv id in its docstring"
     assert re.search(r"\(eq\. ?\d|\(\d\)", text), "no numbered equation in its docstring"
-    assert re.search(r"[\w.-]+/[\w.-]+@([0-9a-f]{7,}|\d+(\.\d+)+)", path.read_text("utf-8")), "the released code is not named"
+    assert re.search(r"[\w.-]+/[\w.-]+@([0-9a-f]{7,}|\d+(\.\d+)+)", told), "the released code is not named"
 
 
 def test_an_accelerator_is_named_in_one_file_only() -> None:

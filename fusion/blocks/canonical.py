@@ -27,6 +27,7 @@ from torch import Tensor
 from fusion.blocks.whitening import EPS, Basis, Pair, middle, pairs, steady
 
 LARGE = 1024  # rows of an eigenproblem above which only the components asked for are worked out
+SQUARED = 1e-4  # a squared correlation of this or more keeps twelve digits
 Objective = Literal["gevp", "sumcor", "maxvar"]
 
 
@@ -72,8 +73,8 @@ def _top(
 ) -> tuple[Tensor, list[Tensor]]:
     """The largest eigenvalues of G with their vectors by view. -> (K,), V of (r, K)"""
     if len(ranks) == 2 and own is None:
-        u, s, w = steady(lambda a: torch.linalg.svd(a, full_matrices=False), between[0, 1], told)
-        return s[:components], [u[:, :components] / math.sqrt(2), w[:components].T / math.sqrt(2)]
+        u, values, w = _pair(between[0, 1], components, told)
+        return values, [u / math.sqrt(2), w / math.sqrt(2)]
     starts = np.cumsum([0, *ranks]).tolist()
     like = between[0, 1]
     g = torch.zeros(starts[-1], starts[-1], dtype=like.dtype, device=like.device)
@@ -89,6 +90,24 @@ def _top(
         values, vectors = steady(torch.linalg.eigh, g, told)
     values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
     return values, list(vectors.split(list(ranks)))
+
+
+def _pair(block: Tensor, components: int, told: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest singular values with their vectors. (r, s) -> (r, K), (K,), (s, K)
+
+    Of a large block by the eigenvectors of block block', at half the cost, unless a value is too small for its square.
+    """
+    if min(block.shape) > LARGE // 2 and block.device.type == "cpu":
+        short = block if block.shape[0] <= block.shape[1] else block.T
+        last = len(short) - 1
+        found = scipy.linalg.eigh((short @ short.T).numpy(), subset_by_index=(last + 1 - components, last), driver="evr")
+        values, near = (torch.from_numpy(np.ascontiguousarray(np.flip(one, -1))) for one in found)
+        if float(values[-1]) > SQUARED:
+            values = values.sqrt()
+            far = short.T @ near / values
+            return (near, values, far) if short is block else (far, values, near)
+    u, values, w = steady(lambda a: torch.linalg.svd(a, full_matrices=False), block, told)
+    return u[:, :components], values[:components], w[:components].T
 
 
 def alternate(

@@ -93,10 +93,13 @@ def _middle(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
 class Moments:
     """Means and cross-products of several views, added up block by block without keeping a row (Chan's update)."""
 
-    def __init__(self, widths: Sequence[int], device: torch.device | str = "cpu", *, centred: bool = True) -> None:
+    def __init__(
+        self, widths: Sequence[int], device: torch.device | str = "cpu", *, centred: bool = True, ends: bool = True
+    ) -> None:  # fmt: skip
+        """ends: whether to keep the smallest and the largest number of each column, for `constant`."""
         make = lambda *shape: torch.zeros(*shape, dtype=torch.float64, device=device)  # noqa: E731
         views = range(len(widths))
-        self.rows, self.centred = 0, centred
+        self.rows, self.centred, self.ends = 0, centred, ends
         self.means = [make(width) for width in widths]
         self.lows, self.highs = (
             [make(width) + math.inf for width in widths],

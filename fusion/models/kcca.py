@@ -1,8 +1,8 @@
 """KCCA: directions of two or more views whose scores agree, in the feature space of a kernel.
 
-Bach and Jordan 2002 (regularised, "square"); Hardoon, Szedmak, Shawe-Taylor 2004, doi:10.1162/0899766042321814 ("norm");
-Kuss and Graepel 2003 (centring). Nystroem: Williams and Seeger 2001. There is no released program; numbers are compared
-with jameschapman19/cca_zoo@4.0.1.
+Bach and Jordan 2002 (regularised, "square"); Hardoon, Szedmak, Shawe-Taylor 2004, doi:10.1162/0899766042321814
+("norm"); Kuss and Graepel 2003 (centring). Nystroem: Williams and Seeger 2001. There is no released program; numbers
+are compared with jameschapman19/cca_zoo@4.0.1.
 
     rho = a' K_x K_y b / sqrt(a' K_x^2 a  b' K_y^2 b),  K centred in feature space                               (1)
     K = U L U',  F = U sqrt(L);  MCCA of the F_v, fusion/models/mcca.py;  alpha_v = U_v L_v^(-1/2) w_v           (2)

@@ -1,7 +1,8 @@
 """MCCA: directions of two or more views whose scores agree, from covariances alone.
 
-Hotelling 1936, doi:10.1093/biomet/28.3-4.321 (two views); Kettenring 1971, doi:10.1093/biomet/58.3.433 (several: SUMCOR,
-MAXVAR); Vinod 1976 (ridge). There is no released program; numbers are compared with jameschapman19/cca_zoo@4.0.1.
+Hotelling 1936, doi:10.1093/biomet/28.3-4.321 (two views); Kettenring 1971, doi:10.1093/biomet/58.3.433 (several:
+SUMCOR, MAXVAR); Vinod 1976 (ridge). There is no released program; numbers are compared with
+jameschapman19/cca_zoo@4.0.1.
 
     X_v = U_v S_v W_v',  d_v = ((1 - c) l_v + c m_v)^(-1/2),  l_v = S_v^2 / (n - 1)                             (1)
     G = [d_v W_v' Sigma_vw W_w d_w] without diagonal blocks = Z L Z',  u_v = sqrt(V) W_v d_v Z_v                (2)
