@@ -35,6 +35,11 @@ def main(found: Checkpoint) -> str:
     return str(test_of(found).get("main", ""))
 
 
+def unanswered(found: Checkpoint) -> bool:
+    """Whether a checkpoint answers nothing: its data have no labels, and its space is all that was measured."""
+    return not test_of(found) and isinstance(found.metrics.get("space"), dict)
+
+
 def hidden(found: Checkpoint) -> tuple[str, ...]:
     """What was hidden for the curves that are kept: modalities, steps, or one modality."""
     curves = test_of(found).get("curves", ())

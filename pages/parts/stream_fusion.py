@@ -34,7 +34,7 @@ def show() -> None:
     recent.note("fusion", checkpoint, dataset)
     page = Fusing(checkpoint, dataset)
     own = {"space": stream_space.show} if stream_space.kept(checkpoint) else {}
-    offered = own | TABS
+    offered = own if stream_figures.unanswered(checkpoint) else own | TABS
     key, place = tabs.opened("fusing", list(offered))
     with place, guard(f"fusing.tab.{key}"):
         offered[key](page)

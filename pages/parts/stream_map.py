@@ -61,6 +61,12 @@ def columns_of(whole: StreamedSet) -> dict[str, Column]:
     from fusion.views.speech import say
 
     frame = whole.frame
+    if not whole.answers:
+        close, split = frame["cosine"].to_numpy(np.float32), [one or None for one in frame["split"]]
+        return {
+            "cosine": Column(t("map.colour.cosine_views"), close),
+            "split": Column(t("map.colour.split"), np.asarray(split, dtype=object)),
+        }
     title = lambda name: t(f"map.colour.{name}")  # noqa: E731
     names = lambda values: np.asarray(values, dtype=object)  # noqa: E731
     if whole.classes:
@@ -168,6 +174,8 @@ def _figures(whole: StreamedSet, rows: Rows) -> dict[str, str]:
 
 def labelled(whole: StreamedSet, rows: Rows) -> Rows | None:
     """The points whose truth is known, None where they are too few."""
+    if not whole.answers:
+        return None
     there = whole.frame["loss"].notna().to_numpy(bool)[rows.sample]
     if int(there.sum()) < atlas.LEAST:
         return None
@@ -198,10 +206,13 @@ def _chosen(dataset: DataSet, whole: StreamedSet) -> None:
         st.markdown(t("map.chosen.none"))
         return
     frame = whole.frame
-    part = frame[frame["id"].astype(str).isin(ids)].sort_values("loss", ascending=False, na_position="last")
+    part = frame[frame["id"].astype(str).isin(ids)]
+    by, down = ("loss", False) if whole.answers else ("cosine", True)
+    part = part.sort_values(by, ascending=down, na_position="last")
     if not len(part):
         raise FusionError(t("map.chosen.gone"))
-    st.markdown(t("map.chosen.streams", count=f"{len(part):,}", opposed=f"{int(part['opposed'].sum()):,}"))
+    if whole.answers:
+        st.markdown(t("map.chosen.streams", count=f"{len(part):,}", opposed=f"{int(part['opposed'].sum()):,}"))
     stream_rows.show(dataset, whole, part, "selection")
 
 

@@ -40,6 +40,9 @@ def show() -> None:
     if found is None:
         return
     checkpoint, dataset, whole = found
+    if not whole.answers:
+        st.info(t("streams.unlabelled", name=plain(checkpoint.name, 60)))
+        return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="triage_controls"):
         split = _split(whole)
         frame = whole.frame if split == "all" else whole.frame[whole.frame["split"] == split]

@@ -58,21 +58,30 @@ def _shown(dataset: DataSet, whole: StreamedSet, here: pd.DataFrame) -> pd.DataF
         "text": [one.text()[:LONGEST] for one in samples],
         "has": [t("views.list.comma").join(say(m) for m, there in zip(whole.modalities, row, strict=True) if there)
                 for row in has],
+    }  # fmt: skip
+    columns |= _answered(whole, here) if whole.answers else {"cosine": here["cosine"].tolist()}
+    columns["id"] = here["id"].astype(str).tolist()
+    shown = pd.DataFrame(columns)
+    words = [name for name in ("picture", "text", "said") if name in shown]
+    empty = [name for name in words if not shown[name].astype(bool).any()]
+    empty += ["picture"] if shown["picture"].isna().all() and "picture" not in empty else []
+    empty += ["has"] if bool(has.all()) else []
+    return shown.drop(columns=empty)
+
+
+def _answered(whole: StreamedSet, here: pd.DataFrame) -> dict[str, list[object]]:
+    """Truth, answer, and how modalities combine."""
+    columns: dict[str, list[object]] = {
         "target": here["target"].tolist(), "said": here["said"].tolist(), "answer": here["answer"].tolist(),
     }  # fmt: skip
     columns |= {"conflict": here["conflict"].tolist(), "badge": [t(f"verdict.badge.{one}") for one in here["badge"]]}
     columns |= {f"alone_{m}": here[f"alone_{m}"].tolist() for m in whole.modalities}
     columns |= {
         "opposed": [t("entity.yes") if one else "" for one in here["opposed"]], "loss": here["loss"].tolist(),
-        "id": here["id"].astype(str).tolist(),
     }  # fmt: skip
     if not whole.classes:
         columns["said"] = [t(f"scale.{one}") if one else "" for one in here["said"]]
-    shown = pd.DataFrame(columns)
-    empty = [name for name in ("picture", "text", "said") if not shown[name].astype(bool).any()]
-    empty += ["picture"] if shown["picture"].isna().all() and "picture" not in empty else []
-    empty += ["has"] if bool(has.all()) else []
-    return shown.drop(columns=empty)
+    return columns
 
 
 def _config(whole: StreamedSet) -> dict[str, object]:
@@ -94,6 +103,7 @@ def _config(whole: StreamedSet) -> dict[str, object]:
             t("triage.column.loss"), help=t("triage.column.loss.help"), format="%.3f", width="small"
         ),
         "id": kinds.TextColumn("id", width="small"),
+        "cosine": kinds.NumberColumn(t("map.colour.cosine_views"), format="%.3f", width=WORDS),
     }  # fmt: skip
     truth = t("triage.column.target")
     config["target"] = (

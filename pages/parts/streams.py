@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import chrome, recent, state, stream_cache, stream_finder, stream_tabs
+from pages.parts import chrome, recent, state, stream_cache, stream_figures, stream_finder, stream_tabs
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ def show() -> None:
     """The input at the left, what came of it at the right."""
     dataset, checkpoint = chrome.dataset("streams"), chrome.checkpoint()
     if dataset is None or checkpoint is None:
+        return
+    if stream_figures.unanswered(checkpoint):
+        st.info(t("streams.unlabelled", name=plain(checkpoint.name, 60)))
         return
     problems = stream_finder.from_address(checkpoint, dataset)
     now = stream_finder.chosen(dataset)
