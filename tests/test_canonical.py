@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.blocks import evidence
+from fusion.blocks import canonical, evidence
 from fusion.blocks.canonical import alternate, correlations, links, solve
-from fusion.blocks.whitening import Moments, steady, thin, whitening
+from fusion.blocks.whitening import Basis, Moments, steady, thin, whitening
 from fusion.models import mcca
 from fusion.models.mcca import MCCA, Config, Reservoir
 from fusion.types import Batch
@@ -137,6 +137,27 @@ def test_maxvar_is_the_first_left_singular_vector_of_the_whitened_views_side_by_
     total = scores(linear(THREE, c=(c,), objective="maxvar"), THREE).sum(0)
     total = total / total.norm(dim=0)
     close(total, aligned(shared, total))
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (7, 9)])
+@pytest.mark.parametrize("strength", [1.0, 1e-4])
+def test_a_large_pair_of_views_has_the_singular_vectors_of_a_small_one(shape, strength, monkeypatch):
+    torch.manual_seed(3)
+    block = strength * torch.randn(shape, dtype=torch.float64) / 10
+    basis = Basis((), (torch.ones(shape[0]), torch.ones(shape[1])), {(0, 1): block}, (), 0, 1.0)
+    ones = [torch.ones(one, dtype=torch.float64) for one in shape]
+    small = solve(basis, ones, 3)
+    monkeypatch.setattr(canonical, "LARGE", 8)
+    large = solve(basis, ones, 3)
+    close(large.eigenvalues, small.eigenvalues, 1e-12)
+    turned = large.flipped((large.weights[0] * small.weights[0]).sum(0).sign())
+    for ours, theirs in zip(turned.weights, small.weights, strict=True):
+        close(ours, theirs)
+    three = {(a, b): torch.randn(5, 5, dtype=torch.float64) for a, b in ((0, 1), (0, 2), (1, 2))}
+    wide = Basis((), (torch.ones(5),) * 3, three, (), 0, 1.0)
+    some = solve(wide, [torch.ones(5).double()] * 3, 2)
+    monkeypatch.setattr(canonical, "LARGE", 1000)
+    close(some.eigenvalues, solve(wide, [torch.ones(5).double()] * 3, 2).eigenvalues)
 
 
 def test_alternating_never_loses_and_beats_what_it_started_from():

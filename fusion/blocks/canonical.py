@@ -100,7 +100,9 @@ def _pair(block: Tensor, components: int, told: list[str]) -> tuple[Tensor, Tens
     if min(block.shape) > LARGE // 2 and block.device.type == "cpu":
         short = block if block.shape[0] <= block.shape[1] else block.T
         last = len(short) - 1
-        found = scipy.linalg.eigh((short @ short.T).numpy(), subset_by_index=(last + 1 - components, last), driver="evr")
+        found = scipy.linalg.eigh(
+            (short @ short.T).numpy(), subset_by_index=(last + 1 - components, last), driver="evr"
+        )
         values, near = (torch.from_numpy(np.ascontiguousarray(np.flip(one, -1))) for one in found)
         if float(values[-1]) > SQUARED:
             values = values.sqrt()

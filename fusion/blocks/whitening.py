@@ -101,10 +101,8 @@ class Moments:
         views = range(len(widths))
         self.rows, self.centred, self.ends = 0, centred, ends
         self.means = [make(width) for width in widths]
-        self.lows, self.highs = (
-            [make(width) + math.inf for width in widths],
-            [make(width) - math.inf for width in widths],
-        )
+        self.lows = [make(width) + math.inf for width in widths]
+        self.highs = [make(width) - math.inf for width in widths]
         self.products = {(a, b): make(widths[a], widths[b]) for a in views for b in views if a <= b}
 
     def add(self, views: Sequence[Tensor]) -> None:
@@ -113,19 +111,23 @@ class Moments:
         if not block:
             return
         total, whole = self.rows + block, [x.double() for x in views]
-        ends = [x.aminmax(dim=0) for x in whole]
-        means = [
-            _middle(x, *end) if self.centred else torch.zeros_like(x[0]) for x, end in zip(whole, ends, strict=True)
-        ]
+        means = [self._mean(v, x) for v, x in enumerate(whole)]
         rows = [x - mean for x, mean in zip(whole, means, strict=True)]
         moved = [new - old for new, old in zip(means, self.means, strict=True)]
         for (a, b), product in self.products.items():
             product += _gram(rows[a]) if a == b else rows[a].T @ rows[b]
             product += torch.outer(moved[a], moved[b]) * (self.rows * block / total)
-        for v, (low, high) in enumerate(ends):
-            self.lows[v], self.highs[v] = self.lows[v].minimum(low), self.highs[v].maximum(high)
-            self.means[v] = self.means[v] + moved[v] * (block / total)
+        for v, move in enumerate(moved):
+            self.means[v] = self.means[v] + move * (block / total)
         self.rows = total
+
+    def _mean(self, view: int, x: Tensor) -> Tensor:
+        """Of the columns of a block, after noting their smallest and largest numbers. (b, D) -> (D,)"""
+        if not self.ends:
+            return x.mean(0) if self.centred else torch.zeros_like(x[0])
+        low, high = x.aminmax(dim=0)
+        self.lows[view], self.highs[view] = self.lows[view].minimum(low), self.highs[view].maximum(high)
+        return _middle(x, low, high) if self.centred else torch.zeros_like(low)
 
     def constant(self, view: int) -> Tensor:
         """Columns of a view that were the same in every row. -> (D,) bool"""

@@ -201,11 +201,11 @@ class KCCA(SharedSpace):
         """What alpha is multiplied by. (B, D) centred -> (B, m)"""
         points, means = getattr(self, f"points_{view}"), getattr(self, f"column_means_{view}")
         if self.config.method == "waves":
-            return kernels.wave_features(x, points, getattr(self, f"phases_{view}")) - means
+            return kernels.wave_features(x, points, getattr(self, f"phases_{view}")).sub_(means)
         k = _kernel(self.config, view, x, points)
         if self.config.method == "exact" and self.config.centre:
             return kernels.centre(k, means, getattr(self, f"grand_mean_{view}"))
-        return k - means
+        return k.sub_(means)
 
     def loadings(self, fitted: Fitted, solution: Solution) -> list[Tensor]:
         """Correlation of each input column with the score of its view, over the rows. -> V of (D, K)"""
@@ -268,7 +268,7 @@ def _mapped(config: Config, means: list[Tensor], rows: list[Tensor], told: list[
     points, maps = [one for one, _ in placed], [one for _, one in placed]
     sums = [x.new_zeros(config.stored) for x in rows]
     made = Made(config, means, points, maps, sums, [])
-    moments = Moments([one.shape[-1] for one in maps], rows[0].device, centred=config.centre)
+    moments = Moments([one.shape[-1] for one in maps], rows[0].device, centred=config.centre, ends=False)
     for block in zip(*(x.split(_block(config)) for x in rows), strict=True):
         raw = [_raw(made, v, part) for v, part in enumerate(block)]
         for total, one in zip(sums, raw, strict=True):
