@@ -45,6 +45,7 @@ def models(options: argparse.Namespace) -> int:
 
 def data(options: argparse.Namespace) -> int:
     """A row a data set: the bundled ones, or the one that a path holds; or what `features`, `import`, `get` make."""
+    from fusion import gathering
     from fusion.data import DATASETS, open_data
 
     if options.spec == "features":
@@ -55,6 +56,8 @@ def data(options: argparse.Namespace) -> int:
         return obtain(options)
     if options.of is not None:
         raise FusionError(f'"data {options.spec} {options.of}" names two things; one data set, or features DATA.')
+    with progress("sample", options.json, "gathering signals") as moved:
+        gathering.ready(options.spec or "", moved)
     rows = [open_data(spec).summary() for spec in ([options.spec] if options.spec else DATASETS)]
     if options.json:
         show(rows)

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 def train_streams(options: argparse.Namespace) -> int:
     """Train a system that reads streams."""
+    from fusion import gathering
     from fusion.settings import pairs
     from fusion.streams import runs
 
     if options.mismatch or options.fine_tune or options.features:
         raise FusionError(f"--mismatch, --fine-tune and --features are for other systems, not for {options.model}.")
+    with progress("sample", options.json, "gathering signals") as moved:
+        gathering.ready(options.data or "", moved)
     made = runs.train(
         options.model, options.data or "emoji-groups", name=options.name, seed=options.seed, seeds=options.seeds,
         resume=options.resume, say=say, settings=pairs(options.set),

@@ -4,8 +4,9 @@ A path is a table of pairs (.csv, .tsv, .parquet, .jsonl), a folder of pictures 
 tweets in the IMGID format. `dbp15k:PATH` and `fb15k_db15k:PATH` are folders of two graphs to align, `triples:PATH` is
 one of a graph whose triples are split, `triples_own:PATH` the same, split anew. `mmsa:PATH` is the safe copy of a
 feature file of several modalities, `views:SPEC` opens what any of these hold, or tables of features in a .npz,
-.safetensors or .parquet file, as views of the same things, and `stamps` is what `data get stamps` fetched. A set is of
-pairs, of two graphs, of triples or of sequences (`DataSet.kind`), and a model takes one of the four.
+.safetensors or .parquet file, as views of the same things, `signals:CHECKPOINT@DATA` is what was gathered of a
+checkpoint, and `stamps` is what `data get stamps` fetched. A set is of pairs, of two graphs, of triples or of sequences
+(`DataSet.kind`), and a model takes one of the four.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ PREFIXES: dict[str, DataKind] = {
     "mmsa": "streams",
     "planted": "streams",
     "views": "streams",
+    "signals": "streams",
 }
 
 
@@ -154,6 +156,10 @@ def open_data(spec: str | Path) -> DataSet:
         from fusion.data import views
 
         return views.read(rest, open_data)
+    if prefix == "signals":
+        from fusion.data import kept_signals
+
+        return kept_signals.read(rest, open_data)
     if prefix in PREFIXES:
         return _graph(prefix, rest)
     path = _there(str(spec))

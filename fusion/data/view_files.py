@@ -81,6 +81,16 @@ def read(path: Path) -> DataSet:
     return _dataset(path, raw, ids, tables, problems)
 
 
+def about(path: Path) -> dict[str, str]:
+    """What a .npz file says of itself in `about`, a JSON object as one text; {} where it says nothing."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            found = json.loads(str(stored["about"]))
+    except _DAMAGED:
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
 def _dataset(path: Path, raw: Raw, ids: list[str], tables: Mapping[str, Table], problems: list[str]) -> DataSet:
     present = np.stack([table.known for table in tables.values()], 1)
     none = np.flatnonzero(~present.any(1))

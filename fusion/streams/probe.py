@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # inverse penalties of a reader of classes
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # of a reader of scores, a training sample
+CERTAIN = 1e-12  # a chance below it counts as this: one class that is far off doesn't decide alone
 SIZE = 256  # samples of one pass
 
 
@@ -98,7 +99,7 @@ def _classes(
     best, kept = -np.inf, None
     for strength in STRENGTHS:
         made = LogisticRegression(C=strength, max_iter=2000).fit(x, y)
-        chances = made.predict_log_proba(held)[np.arange(len(held)), place]
+        chances = np.log(made.predict_proba(held)[np.arange(len(held)), place].clip(CERTAIN))
         told = float(chances[seen].mean()) if seen.any() else 0.0
         if told > best:
             best, kept = told, made
