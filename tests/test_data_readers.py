@@ -481,7 +481,7 @@ def test_the_bundled_sets_open_by_key(key: str) -> None:
     data = open_data(key)
     assert data.key == key
     assert data.problems == ()
-    assert data.word in ("silver", "illustrative", "share-alike", "synthetic voice")
+    assert data.word in ("silver", "illustrative", "share-alike", "synthetic voice", "synthetic pairs")
     assert len(data.index) == len(data.samples) > 0
     pictures = [image for sample in data.samples if (image := sample.image()) is not None]
     assert pictures
