@@ -39,9 +39,14 @@ class Gathered:
     label: np.ndarray | None = None  # (N,) classes by name, "" where unknown, or scores
 
 
+def named(spec: str | None) -> bool:
+    """Whether a spec names signals."""
+    return (spec or "").startswith(f"{PREFIX}:")
+
+
 def ready(spec: str, progress: Progress | None = None) -> None:
     """Gather what a data set of signals needs; any other spec is left alone."""
-    if spec.startswith(f"{PREFIX}:"):
+    if named(spec):
         gather(spec.removeprefix(f"{PREFIX}:"), progress)
 
 
@@ -53,7 +58,7 @@ def gather(rest: str, progress: Progress | None = None) -> Path:
     name, data = parted(rest)
     checkpoint = checkpoints.find(name)
     spec, path = data or checkpoint.data, place(rest)
-    if spec.startswith(f"{PREFIX}:"):
+    if named(spec):
         raise FusionError("Signals of signals are not gathered; name the data set that the first ones are of.")
     dataset = open_data(spec)
     content = {"data": spec, "checkpoint": checkpoint.digest, "content": dataset.digest}

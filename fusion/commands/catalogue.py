@@ -56,7 +56,7 @@ def data(options: argparse.Namespace) -> int:
         return obtain(options)
     if options.of is not None:
         raise FusionError(f'"data {options.spec} {options.of}" names two things; one data set, or features DATA.')
-    with progress("sample", options.json, "gathering signals") as moved:
+    with progress("sample", options.json or not gathering.named(options.spec), "gathering signals") as moved:
         gathering.ready(options.spec or "", moved)
     rows = [open_data(spec).summary() for spec in ([options.spec] if options.spec else DATASETS)]
     if options.json:

@@ -25,7 +25,7 @@ def train_streams(options: argparse.Namespace) -> int:
 
     if options.mismatch or options.fine_tune or options.features:
         raise FusionError(f"--mismatch, --fine-tune and --features are for other systems, not for {options.model}.")
-    with progress("sample", options.json, "gathering signals") as moved:
+    with progress("sample", options.json or not gathering.named(options.data), "gathering signals") as moved:
         gathering.ready(options.data or "", moved)
     made = runs.train(
         options.model, options.data or "emoji-groups", name=options.name, seed=options.seed, seeds=options.seeds,
