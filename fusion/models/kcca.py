@@ -207,14 +207,13 @@ class KCCA(SharedSpace):
             return kernels.centre(k, means, getattr(self, f"grand_mean_{view}"))
         return k.sub_(means)
 
-    def loadings(self, fitted: Fitted, solution: Solution) -> list[Tensor]:
+    def loadings(self, fitted: Fitted, solution: Solution, scores: Sequence[Tensor]) -> list[Tensor]:
         """Correlation of each input column with the score of its view, over the rows. -> V of (D, K)"""
         found = []
-        for v, x in enumerate(fitted.rows):
-            scores, columns = self._scores_of(v, x), x - middle(x)
-            scores = scores - scores.mean(0)
-            size = torch.outer(columns.norm(dim=0), scores.norm(dim=0))
-            found.append(torch.where(size > 0, columns.T @ scores / size.clamp(min=1e-300), 0.0).clamp(-1, 1))
+        for x, given in zip(fitted.rows, scores, strict=True):
+            own, columns = given - given.mean(0), x - middle(x)
+            size = torch.outer(columns.norm(dim=0), own.norm(dim=0))
+            found.append(torch.where(size > 0, columns.T @ own / size.clamp(min=1e-300), 0.0).clamp(-1, 1))
         return found
 
     def whiten(self, basis: Basis, c: Sequence[float]) -> list[Tensor]:

@@ -130,8 +130,8 @@ class MCCA(SharedSpace):
         """(x - mean) u. (B, D) -> (B, K)"""
         return (x - getattr(self, f"mean_{view}")) @ getattr(self, f"weights_{view}")
 
-    def loadings(self, fitted: Fitted, solution: Solution) -> list[Tensor]:
-        """Correlation of each input column with the score of its view. -> V of (D, K)"""
+    def loadings(self, fitted: Fitted, solution: Solution, scores: Sequence[Tensor]) -> list[Tensor]:
+        """Correlation of each input column with the score of its view, from covariances. -> V of (D, K)"""
         basis, found = fitted.basis, []
         parts = zip(basis.axes, basis.variance, solution.weights, spreads(basis, solution), strict=True)
         for axes, variance, w, spread in parts:

@@ -105,8 +105,8 @@ class SharedSpace(ClosedForm):
         """Scores of one view. (B, D) float64 -> (B, K)"""
         raise NotImplementedError
 
-    def loadings(self, fitted: Fitted, solution: Solution) -> list[Tensor]:
-        """Correlation of each input column with the score of its view. -> V of (D, K)"""
+    def loadings(self, fitted: Fitted, solution: Solution, scores: Sequence[Tensor]) -> list[Tensor]:
+        """Correlation of each input column with the score of its view. scores V of (n', K) -> V of (D, K)"""
         raise NotImplementedError
 
     def whiten(self, basis: Basis, c: Sequence[float]) -> list[Tensor]:
@@ -147,12 +147,14 @@ class SharedSpace(ClosedForm):
         self.config = replace(self.config, components=found)
         made = self.place(fitted, solution)
         self._keep(made)
-        solution = solution.flipped(signs(self._scores_of(0, fitted.rows[0])))
+        scores = self._scores(fitted.rows)
+        sign = signs(scores[0])
+        solution, scores = solution.flipped(sign), [one * sign for one in scores]
         made = self.place(fitted, solution)
         self._keep(made)
         counts = [float(basis.rows), 0.0, float(rounds)]
         correlated = fitted_correlations(basis, solution)
-        found_loadings = zip(self.loadings(fitted, solution), fitted.constant, strict=True)
+        found_loadings = zip(self.loadings(fitted, solution, scores), fitted.constant, strict=True)
         loadings = [torch.where(still[:, None], 0.0, one) for one, still in found_loadings]  # else rounding shows
         made |= {
             "eigenvalues": solution.eigenvalues, "correlation_train": correlated,
@@ -161,8 +163,8 @@ class SharedSpace(ClosedForm):
         }  # fmt: skip
         for v, (spread, load) in enumerate(zip(spreads(basis, solution), loadings, strict=True)):
             made |= {f"spread_{v}": spread, f"loadings_{v}": load}
-        some = chosen(len(fitted.rows[0]), SHOWN, self.config.seed)
-        shown = self._scores([rows[some.to(rows.device)] for rows in fitted.rows])
+        some = chosen(len(scores[0]), SHOWN, self.config.seed)
+        shown = [one[some.to(one.device)] for one in scores]
         made["correlation_heldout"] = torch.zeros_like(correlated)
         if held_out is not None:
             missing: list[str] = []
