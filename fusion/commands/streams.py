@@ -126,7 +126,7 @@ def observe_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
 
 def _unanswered(options: argparse.Namespace, made: StreamedSet, seconds: float) -> int:
     """What is told of a set without labels."""
-    close = float(made.frame["cosine"].mean())
+    close = float(made.frame["cosine"].to_numpy(float).mean())
     result = {
         "data": made.data, "checkpoint": made.checkpoint, "samples": len(made.frame), "cosine": close,
         "seconds": round(seconds, 2),

@@ -40,8 +40,8 @@ def groups(vectors: Vectors, seed: int = 0) -> Array:
 
     random = np.random.default_rng(seed)
     some = X if len(X) <= _FITTED else X[np.sort(random.choice(len(X), _FITTED, replace=False))]
-    model = KMeans(count, n_init=3, random_state=seed).fit(some)
-    return model.predict(X).astype(np.int64)
+    model = KMeans(count, n_init=3, random_state=seed).fit(some)  # type: ignore[arg-type]  # its stub says str
+    return np.asarray(model.predict(X), dtype=np.int64)
 
 
 def words_of(text: str) -> set[str]:

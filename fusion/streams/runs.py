@@ -215,9 +215,10 @@ def _solved(model: ClosedForm, task: Task, recipe: StreamRecipe, say: Say) -> tu
     streams, started = task.streams, time.perf_counter()
     train, valid = (streams.rows(split, labelled=False) for split in ("train", "valid"))
     say(f"{model.card.name}: {len(train)} samples to fit, {len(valid)} held out.")
-    if recipe.choose_ridge and hasattr(model, "choose_c"):
+    choose: Any = getattr(model, "choose_c", None)
+    if recipe.choose_ridge and choose is not None:
         whole = valid[torch.from_numpy(streams.present[valid.numpy()].all(1))]
-        tried = model.choose_c(spaces.batches(streams, train), pooled(streams, whole))
+        tried = choose(spaces.batches(streams, train), pooled(streams, whole))
         told = ", ".join(f"{c:g}: {value:.3f}" for c, value in zip(tried.grid, tried.held_out, strict=True))
         say(f"Mean held-out correlation by ridge c: {told}; taken: {tried.c:g}.")
         model = type(model)(replace(model.config, c=(tried.c,)))
