@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,13 @@ MODALITIES = ("text", "audio", "vision")
 
 
 @pytest.fixture(scope="module", params=["classes", "score"])
-def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reader:
     data = planted(classes=("low", "high") if request.param == "classes" else ())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FUSION_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(runs, "open_data", lambda spec: data)
         made = runs.train("late", "planted", say=lambda _: None, settings=dict(SETTINGS))
-        yield Reader.open(made, data)
+    return Reader.open(made, data)
 
 
 def test_edits_are_written_as_they_are_read() -> None:
