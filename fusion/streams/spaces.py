@@ -118,15 +118,19 @@ def pairs(views: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         x, y = views[a][both], views[b][both]
         if len(x) < 12:
             continue
-        there, back = retrieval.both_directions(x, y)
-        shared, chance = geometry.mutual_neighbours(x, y)
-        made.append({
-            "views": [a, b], "n": len(x), "r1": [there.recall[1], back.recall[1]],
-            "r10": [there.recall[10], back.recall[10]], "mrr": [there.mrr, back.mrr],
-            "median_rank": [there.median, back.median], "gap": geometry.modality_gap(x, y),
-            "neighbours": shared, "neighbours_chance": chance,
-        })  # fmt: skip
+        made.append({"views": [a, b], **between(x, y)})
     return made
+
+
+def between(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """How often partners find each other among all, there and back, and how two views lie to each other. (N, K) each"""
+    there, back = retrieval.both_directions(x, y)
+    shared, chance = geometry.mutual_neighbours(x, y)
+    return {
+        "n": len(x), "r1": [there.recall[1], back.recall[1]], "r10": [there.recall[10], back.recall[10]],
+        "mrr": [there.mrr, back.mrr], "median_rank": [there.median, back.median],
+        "gap": geometry.modality_gap(x, y), "neighbours": shared, "neighbours_chance": chance,
+    }  # fmt: skip
 
 
 def _canonical(signal: Canonical) -> dict[str, Any]:

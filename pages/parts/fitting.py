@@ -108,10 +108,11 @@ def _data() -> str:
     now = using.data_spec()
     if now in FETCHED:
         options.append(now)
-    return st.selectbox(
+    chosen = st.selectbox(
         t("fit.data"), options, index=options.index(now) if now in options else 0, key="fit_data",
         format_func=lambda one: t(f"data.{one}") if one in DATASETS else plain(one, 60),
     )  # fmt: skip
+    return chosen or ""
 
 
 def _signals() -> str:
