@@ -100,7 +100,10 @@ def test_what_was_learned_is_counted_as_elsewhere_on_rows_that_all_spaces_have()
 def test_learned_spaces_alone_are_compared() -> None:
     learned = turned()
     found = compare({}, {"a": learned, "b": learned}, SPLIT)
-    assert [(one.kind, one.name) for one in found] == [("learned", "a"), ("learned", "b")]
+    assert [(one.kind, one.name) for one in found] == [
+        ("learned", "a"), ("learned_centred", "a"), ("learned", "b"), ("learned_centred", "b"),
+    ]  # fmt: skip
+    assert found[1].pairs[0]["gap"] < 0.2 < found[0].pairs[0]["gap"]
 
 
 def test_intervals_hold_the_share() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusion.commands.catalogue import data, doctor, models
+from fusion.commands.reporting import report
 from fusion.commands.running import adopt, evaluate, inspect, observe, train
+from fusion.commands.spaces import spaces
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +38,22 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
+    _sample(parser)
+    parser.add_argument("--out", help="folder for the report: HTML, CSV, PNG")
+    _json(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("of", nargs="?", metavar="DATA", help="a bundled data set or a path, for a report of the whole "
+                        "set (default: what the checkpoint was trained on)")  # fmt: skip
+    _sample(parser)
+    parser.add_argument("--out", help="the HTML file to write (default: report.html)")
+    parser.add_argument("--interactive", action="store_true", help="pictures that answer to the pointer: 5 MB more")
+    _json(parser)
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    """What names one sample, and the checkpoint that reads it."""
     parser.add_argument("--image", help="path of an image")
     parser.add_argument("--text", help="a sentence")
     parser.add_argument("--audio", help="path of a recording: WAV, OGG or FLAC")
@@ -49,9 +67,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recomputed", action="store_true", help="make an entity's weights anew under each subset")
     parser.add_argument("--donor", help="path of the image to exchange in the drop test")
     parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
-    parser.add_argument("--out", help="folder for the report: HTML, CSV, PNG")
     parser.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the report")
-    _json(parser)
 
 
 def _observe(parser: argparse.ArgumentParser) -> None:
@@ -112,13 +128,21 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _spaces(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", help="a checkpoint, by name or folder, or a data set")
+    parser.add_argument("--data", help="another data set of the checkpoint (default: what it was trained on)")
+    _json(parser)
+
+
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "models": ("list the systems", _json, models),
     "data": ("list the data sets, check, import or get one, or compute features of its entities", _data, data),
     "train": ("train a system", _train, train),
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
     "inspect": ("run one sample through a checkpoint", _inspect, inspect),
+    "report": ("write one HTML file of a sample or of a whole data set", _report, report),
     "observe": ("run a whole data set through a checkpoint", _observe, observe),
     "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
+    "spaces": ("compare spaces side by side on held-out rows", _spaces, spaces),
     "doctor": ("check versions, device, weights and folders", _json, doctor),
 }

@@ -36,7 +36,8 @@ EXACT = 512  # rows up to which a kernel is taken of all of them, and landmarks 
 TRIED = (4, 8, 16, 32, 64)  # components
 USUAL = 16  # components, where no rows are left to choose by
 SEED = 37
-Kind = Literal["raw", "centred", "mcca", "kcca", "learned"]
+DIGITS = 4  # by which two rows count as equal
+Kind = Literal["raw", "centred", "mcca", "kcca", "learned", "learned_centred"]
 Progress = Callable[[str], None]
 
 
@@ -72,17 +73,16 @@ def compare(
     found = []
     if len(inputs) > 1:
         widths = {m: x.shape[1] for m, x in inputs.items()}
-        train = {m: np.flatnonzero(there[m] & (split == SPLITS.index("train"))) for m in inputs}
-        means = {m: x[train[m]].mean(0) if len(train[m]) else np.zeros(x.shape[1]) for m, x in inputs.items()}
         tell("spaces as they come")
         found.append(_plain("raw", inputs, joint, widths))
-        found.append(_plain("centred", {m: x - means[m] for m, x in inputs.items()}, joint, widths))
+        found.append(_plain("centred", _centred(inputs, there, split), joint, widths))
         for kind in ("mcca", "kcca"):
             tell(MODELS[kind].card.name)
             found.append(_fitted(kind, inputs, split, joint))
     for name, views in learned.items():
         tell(f"what was learned, {name}" if name else "what was learned")
         found.append(Space("learned", name, _measured(views, joint)))
+        found.append(Space("learned_centred", name, _measured(_centred(views, there, split), joint)))
     return found
 
 
@@ -98,6 +98,15 @@ def _there(inputs: Views, learned: Mapping[str, Views]) -> dict[str, np.ndarray]
 
 def _rows(known: np.ndarray, split: np.ndarray, name: str) -> np.ndarray:
     return np.flatnonzero(known & (split == SPLITS.index(name)))
+
+
+def _centred(views: Views, there: Mapping[str, np.ndarray], split: np.ndarray) -> Views:
+    """Each view less its mean over the rows to train on, which takes the gap between views away."""
+    made = {}
+    for m, x in views.items():
+        train = _rows(there[m], split, "train")
+        made[m] = x - x[train].mean(0) if len(train) else x
+    return made
 
 
 def _plain(kind: Kind, views: Views, joint: Mapping[tuple[str, str], np.ndarray], widths: Mapping[str, int]) -> Space:
@@ -118,8 +127,15 @@ def _measured(views: Views, joint: Mapping[tuple[str, str], np.ndarray]) -> list
         made.append({
             "views": [a, b], **told, "r1_low": [one.low for one in sure], "r1_high": [one.high for one in sure],
             "alignment": geometry.alignment(x, y), "uniformity": [geometry.uniformity(x), geometry.uniformity(y)],
+            "repeated": [_repeated(x), _repeated(y)],
         })  # fmt: skip
     return made
+
+
+def _repeated(x: np.ndarray) -> float:
+    """Share of rows that another row equals: such a row can't be told from its like, and counts as not found."""
+    _, times = np.unique(np.round(x, DIGITS), axis=0, return_counts=True)
+    return float(times[times > 1].sum() / len(x))
 
 
 def _fitted(

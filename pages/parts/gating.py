@@ -8,11 +8,13 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, state, work
+from pages.parts import cache, chrome, grid, side_by_side, state, tabs, work
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
     from fusion.observations import Observed
     from fusion.views import Picture
     from fusion.views.faithful import Rank
@@ -22,11 +24,21 @@ RESAMPLES = 200  # of the rank correlation: a second for some thousand rows
 
 
 def show() -> None:
-    """The gates, the gates against the match score, and why the effect of removal isn't here."""
+    """The gates, and spaces side by side, once the data set was computed."""
     found = work.observed("fusion")
     if found is None:
         return
     checkpoint, dataset, observed = found
+    name, place = tabs.opened("gating", ("gates", "spaces"))
+    with place, chrome.guard(f"gating.tab.{name}"):
+        if name == "spaces":
+            side_by_side.show(checkpoint, dataset)
+        else:
+            gates(checkpoint, dataset, observed)
+
+
+def gates(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
+    """The gates, the gates against the match score, and why the effect of removal isn't here."""
     key = (checkpoint.digest, dataset.digest)
     gate = observed.frame["mean_gate"].to_numpy(np.float64)
     if not np.isfinite(gate).any():

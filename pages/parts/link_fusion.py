@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, grid, tabs, work
+from pages.parts import cache, grid, side_by_side, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard
 from pages.parts.link_lines import BRANCH, FEW_RELATIONS, groups, line, read_of, unread
@@ -47,7 +47,8 @@ class Deciding:
     """The questions to test under a checkpoint: each picture is made once and kept."""
 
     def __init__(self, checkpoint: Checkpoint, dataset: DataSet, whole: LinkSet) -> None:
-        self.dataset, self.whole, self.branches = dataset, whole, read_of(whole.decision)
+        self.checkpoint, self.dataset = checkpoint, dataset
+        self.whole, self.branches = whole, read_of(whole.decision)
         held = whole.frame[whole.frame["split"] == HELD_OUT]
         self.frame = held if len(held) else whole.frame
         self.key = (checkpoint.digest, dataset.digest)
@@ -147,4 +148,9 @@ def gains(page: Deciding) -> list[Line]:
     ]
 
 
-TABS = {"decision": decision, "relations": relations, "gain": gain}
+def spaces(page: Deciding) -> None:
+    """What goes in and what was learned, as spaces side by side."""
+    side_by_side.show(page.checkpoint, page.dataset)
+
+
+TABS = {"decision": decision, "relations": relations, "gain": gain, "spaces": spaces}

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, finder, grid, state, tabs, work
+from pages.parts import cache, chrome, finder, grid, side_by_side, state, tabs, work
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -188,4 +188,9 @@ def _with_and_without(page: Listening, modality: str) -> Picture:
     )  # fmt: skip
 
 
-TABS = {"share": share, "honest": honest, "coverage": coverage}
+def spaces(page: Listening) -> None:
+    """What goes in and what was learned, as spaces side by side."""
+    side_by_side.show(page.checkpoint, page.dataset)
+
+
+TABS = {"share": share, "honest": honest, "coverage": coverage, "spaces": spaces}

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, recent, state, stream_figures, stream_space, tabs, work
+from pages.parts import cache, chrome, grid, recent, side_by_side, state, stream_figures, stream_space, tabs, work
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show() -> None:
     recent.note("fusion", checkpoint, dataset)
     page = Fusing(checkpoint, dataset)
     own = {"space": stream_space.show} if stream_space.kept(checkpoint) else {}
-    offered = own if stream_figures.unanswered(checkpoint) else own | TABS
+    offered = own | SPACES if stream_figures.unanswered(checkpoint) else own | TABS | SPACES
     key, place = tabs.opened("fusing", list(offered))
     with place, guard(f"fusing.tab.{key}"):
         offered[key](page)
@@ -331,4 +331,5 @@ def of_samples(whole: StreamedSet, frame: pd.DataFrame, name: str = "") -> Line 
     return Line(name, found.value, found.low, found.high, len(known))
 
 
+SPACES = {"spaces": lambda page: side_by_side.show(page.checkpoint, page.dataset)}
 TABS = {"missing": missing, "subsets": subsets, "weights": weights, "combine": combine, "beside": beside}
