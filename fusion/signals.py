@@ -195,7 +195,7 @@ class Posterior(Signal):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossGeneration(Signal):
-    """What each modality alone, and all together, make of every modality; features of all stand side by side.
+    """What each modality alone, and several together, make of every modality; features of all stand side by side.
 
     N features: the T x D numbers of the first modality, of the second, and so on (`sizes`).
     """
@@ -203,13 +203,14 @@ class CrossGeneration(Signal):
     value: Tensor  # (B, G, N) means or probabilities made from each source
     truth: Tensor  # (B, N), 0 where it isn't known
     real: Tensor  # (B, N) bool, what is known of the truth
-    told: Tensor  # (B, G) bool, whether the source was there
-    sources: tuple[str, ...]  # G names: the modalities, then "all"
+    told: Tensor  # (B, G) bool, whether all of the source was there
+    sources: tuple[str, ...]  # G names: the modalities, then some of them together ("a+b"), then "all" that is there
     modalities: tuple[str, ...]  # M
     sizes: tuple[tuple[int, int], ...]  # T and D of each
     likelihoods: tuple[str, ...]  # of each: normal | laplace | bernoulli | categorical
     pictures: tuple[tuple[int, ...], ...]  # C, H, W of each, () of no picture
     tokens: tuple[tuple[str, ...], ...]  # D names of one-hot columns of each, "" ends a text; () without
+    inked: tuple[str, ...] = ()  # modalities whose pictures are ink: 1 is dark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +230,17 @@ class Transitions(Signal):
     start: Tensor  # (C,)
     end: Tensor  # (C,)
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution(Signal):
+    """How far each step of one modality moved one number of the answer, as one method of explaining tells it."""
+
+    value: Tensor  # (B, T), 0 where there is nothing to tell
+    steps: str  # modality
+    mask: Tensor  # (B, T) bool, steps that were judged
+    signed: bool  # False: shares without a direction, as attention gives them
+    error: Tensor | None = None  # (B, T) standard error, of values that were sampled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,8 +343,9 @@ class Explanation:
     method: str
     target: str
     trace: Trace
-    passes: int
+    passes: int  # rows that went through the model, a row back counted as one more
     seconds: float
+    gap: float | None = None  # how far the parts miss the change that they should add up to, as a share of it
     faithfulness: str = ""  # one sentence, measured
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from fusion import words
 from fusion.signals import CrossGeneration, Posterior, Trace
+from fusion.streams.traversal import Walk
 from fusion.views import generation, posterior
 from fusion.views.speech import num, say
 from tests.traces import made
@@ -96,7 +100,9 @@ def test_the_grid_reads_words_shows_pictures_and_leaves_absent_sources_out() -> 
     assert picture.table.iloc[0, 1] == "abc"
     best = signal.value[0, 1, :20].reshape(5, 4).argmax(1).tolist()
     ended = best.index(3) if 3 in best else len(best)
-    assert picture.table.iloc[2, 1] == ("".join("abc"[i] for i in best[:ended]) or "·")
+    read = "".join("abc"[i] for i in best[:ended]) or "·"
+    assert picture.table.iloc[2, 1] == read
+    assert f"“{read}”" in picture.finding
     error = (signal.value[0, 1, 20:32] - signal.truth[0, 20:32]).abs().mean()
     assert picture.table.iloc[2, 4] == pytest.approx(float(error), rel=1e-5)
     assert np.isnan(picture.table.iloc[1, 6]), "the truth of what isn't there isn't known"
@@ -104,6 +110,61 @@ def test_the_grid_reads_words_shows_pictures_and_leaves_absent_sources_out() -> 
     assert len(faces) == 3 + 4  # truth has no strip of what isn't there
     assert all(face.startswith("data:image/png;base64,") for face in faces)
     assert say("image") in picture.finding
+
+
+def test_ink_is_dark_on_light_and_light_is_not() -> None:
+    signal = crossed()
+    drawn = []
+    for one in (signal, replace(signal, inked=("image",))):
+        grid = generation.grid(one, SAMPLE, Trace())
+        data = base64.b64decode(grid.figure.layout.images[0].source.partition(",")[2])
+        drawn.append(np.asarray(PIL.Image.open(io.BytesIO(data)), float))
+    np.testing.assert_allclose(drawn[0] + drawn[1], 255, atol=1)
+    assert np.corrcoef(drawn[0][::24, ::24].ravel(), signal.truth[0, 20:32].numpy())[0, 1] > 0.99
+
+
+def test_a_subset_that_is_all_there_is_stands_once_and_a_smaller_one_beside_it() -> None:
+    signal, more = crossed(), torch.rand(1, 3, 38)
+    asked = ("text", "image", "audio", "text+image", "text+audio", "image+audio", "all")
+    value = torch.cat((signal.value[:, :3], more, signal.value[:, 3:]), 1)
+    two = torch.tensor([[True, True, False, True, False, False, True]])
+    here = replace(signal, value=value, sources=asked, told=two)
+    assert len(generation.grid(here, SAMPLE, Trace()).table) == 1 + 3
+    every = generation.grid(replace(here, told=torch.ones_like(two)), SAMPLE, Trace())
+    assert len(every.table) == 1 + 7
+    together = words.t("views.list.plus").join((say("image"), say("audio")))
+    assert words.t("views.generation.from", name=together) in every.table.iloc[:, 0].tolist()
+    assert together in every.finding, "of the text, which it was not told, it says something"
+
+
+def test_a_walk_frames_its_own_place_and_says_what_changes() -> None:
+    signal = crossed()
+    value = signal.value[:, [0, 1, 1, 3]].clone()
+    places, names = np.asarray([-3.0, 0.4, 1.0, 3.0], np.float32), ("0", "1", "2", "3")
+    made = replace(signal, value=value, sources=names, told=torch.ones(1, 4, dtype=torch.bool))
+    cut = {"text": slice(0, 20), "image": slice(20, 32), "audio": slice(32, 38)}
+    moved = {m: (value[0] - value[0, 1])[:, part].abs().mean(1).numpy() for m, part in cut.items()}
+    picture = generation.walk(Walk(4, places, 1, made, moved))
+    frame = picture.figure.layout.shapes[0]
+    assert (frame.x0, frame.x1) == pytest.approx((0.52, 1.48))
+    assert len(picture.table) == 4
+    assert "z5" in picture.finding
+    assert num(float(moved["image"].max())) in picture.finding
+    assert picture.table.iloc[1, 2] == picture.table.iloc[2, 2] == 0
+    same = replace(made, value=value[:, [1, 1, 1, 1]])
+    still = generation.walk(Walk(4, places, 1, same, {m: np.zeros(4, np.float32) for m in moved}))
+    assert still.finding == words.t("views.walk.still", name="z5", low="−3", high="3")
+
+
+def test_an_expert_that_says_next_to_nothing_is_not_drawn_and_is_named() -> None:
+    signal = told()
+    wide = signal.scale.clone()
+    wide[0, 1] = torch.inf
+    picture = posterior.experts(replace(signal, scale=wide), SAMPLE, Trace())
+    assert words.t("views.posterior.faint", count=7, all=7, name=say("image")) in picture.finding
+    assert np.isnan(picture.figure.data[1].x).all()
+    assert words.t("views.posterior.apart", a=say("text"), b=say("image"), value="1.7") not in picture.finding
+    assert np.isfinite(picture.figure.layout.xaxis.range).all()
 
 
 def test_a_grid_without_names_of_tokens_or_a_known_truth_still_says_something() -> None:

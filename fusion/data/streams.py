@@ -43,6 +43,7 @@ class StreamSet:
     words: tuple[str, ...] = ()  # names of equal parts of the scale from its lowest, as the catalogues' scale.<name>
     groups: tuple[str, ...] = ()  # N names of what samples were cut from (a video), which no two splits should share
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {m: D names of one-hot columns}, "" an end
+    inked: tuple[str, ...] = ()  # modalities whose numbers are ink: 1 is dark, unlike light
     note: Mapping[str, str] = field(default_factory=dict)  # modality -> what its features are, where that is known
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class Config:
     likelihoods: tuple[Likelihood, ...] = ("bernoulli", "categorical")  # of each
     pictures: tuple[int, ...] = ()  # C, H, W of each modality one after another, 0 0 0 of no picture; none: none is one
     tokens: tuple[str, ...] = ()  # "modality:token" of each column of one-hot steps, for a reader; "text:" ends a text
+    inked: tuple[str, ...] = ()  # pictures whose numbers are ink: 1 is drawn dark
     latent: int = 16  # Z
     hidden: int = 256  # width of the hidden layers, a vector's of the MVAE paper's order
     layers: int = 2  # hidden layers of a vector
@@ -76,6 +77,12 @@ class Config:
         """C, H, W of a modality, () where it is no picture."""
         shape = self.pictures[3 * at : 3 * at + 3]
         return shape if any(shape) else ()
+
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """The tokens of each modality, () where its columns have no names."""
+        return tuple(
+            tuple(token.split(":", 1)[1] for token in self.tokens if token.startswith(f"{m}:")) for m in self.modalities
+        )
 
     def weights(self) -> tuple[float, ...]:
         """r_m of every modality."""

@@ -19,11 +19,14 @@ from fusion.blocks import posteriors
 from fusion.signals import CrossGeneration, Embedding, ModalityWeights, Parts, Posterior, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusion.blocks.posteriors import Experts, Mixture
     from fusion.models.vae import VAE
     from fusion.models.vae_config import Inputs
 
 PRIOR, ALL = "prior", "all"
+MANY = 4  # modalities above which not every subset is asked what it makes
 WITH = "with_"  # how the name of a subset of modalities begins, "+" between them (fusion/views/speech.py)
 
 
@@ -40,12 +43,33 @@ def signals(
             name="elbo_terms", unit="nats", value=terms, voices=(*names, "kl"), total="elbo",
             caveat="caveat.elbo_terms",
         ),
-        _cross(model, given, experts, joint),
-        _embedding("fused", joint.centre()),
     ]  # fmt: skip
+    members = sources(len(names))
+    centres = [_alone(model, experts, one) for one in members]
+    told += [_cross(model, given, experts, (members, centres), joint), _embedding("fused", joint.centre())]
     there = experts.there[..., None]
-    told += [_embedding(m, torch.where(there[:, at], experts.mean[:, at], 0.0)) for at, m in enumerate(names)]
+    told += [_embedding(m, torch.where(there[:, at], centres[at], 0.0)) for at, m in enumerate(names)]
     return tuple(told), {"elbo": terms.sum(-1)}
+
+
+def sources(count: int) -> tuple[tuple[int, ...], ...]:
+    """Who makes something of every modality: each alone, then several together but not all; of more than MANY
+    modalities those that lack one.
+
+    >>> sources(3)
+    ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
+    """
+    wanted = range(2, count) if count <= MANY else (count - 1,)
+    return tuple(one for one in posteriors.subsets(count) if len(one) == 1 or len(one) in wanted)
+
+
+def _alone(model: VAE, experts: Experts, members: tuple[int, ...]) -> Tensor:
+    """Mean of the posterior of some experts, of all that are there where one of these isn't. -> (B, Z)"""
+    there = experts.there
+    some = torch.zeros_like(there)
+    some[:, list(members)] = True
+    whole = there[:, list(members)].all(1, keepdim=True)
+    return model.joint(experts, torch.where(whole, some, there)).centre()
 
 
 def _posterior(model: VAE, experts: Experts, joint: Mixture) -> Posterior:
@@ -107,18 +131,18 @@ def _weights(model: VAE, experts: Experts, joint: Mixture) -> list[Signal]:
     ]  # fmt: skip
 
 
-def _cross(model: VAE, given: Inputs, experts: Experts, joint: Mixture) -> CrossGeneration:
-    """What the mean of each expert alone, and of all, makes of every modality, there or not."""
+def _cross(
+    model: VAE, given: Inputs, experts: Experts, parts: tuple[Sequence[tuple[int, ...]], Sequence[Tensor]],
+    joint: Mixture,
+) -> CrossGeneration:  # fmt: skip
+    """What the posterior's mean of each source, and of all, makes of every modality, there or not. parts: the members
+    and the mean (B, Z) of each source"""
     config, there = model.config, experts.there
-    sources, told = [], []
-    for at in range(len(config.modalities)):
-        alone = torch.zeros_like(there)
-        alone[:, at] = True
-        sources.append(model.joint(experts, torch.where(there[:, at, None], alone, there)).centre())
-        told.append(there[:, at])
-    z = torch.stack([*sources, joint.centre()])  # (M + 1, B, Z)
+    members, centres = parts
+    told = [there[:, list(one)].all(1) for one in members]
+    z = torch.stack([*centres, joint.centre()])  # (G, B, Z)
     made = model.shown(model.decode(z))
-    flat = torch.cat([made[m].flatten(2) for m in config.modalities], -1)  # (M + 1, B, N)
+    flat = torch.cat([made[m].flatten(2) for m in config.modalities], -1)  # (G, B, N)
     return CrossGeneration(
         name="cross_generation", unit="none", value=flat.transpose(0, 1),
         truth=torch.cat([x.flatten(1) for x in given.x], -1),
@@ -126,12 +150,10 @@ def _cross(model: VAE, given: Inputs, experts: Experts, joint: Mixture) -> Cross
             [seen[..., None].expand_as(x).flatten(1) for x, seen in zip(given.x, given.seen, strict=True)], -1
         ),
         told=torch.stack([*told, torch.ones_like(told[0])], 1), modalities=config.modalities,
-        sources=(*config.modalities, ALL), sizes=tuple(zip(config.steps, config.widths, strict=True)),
+        sources=(*("+".join(config.modalities[m] for m in one) for one in members), ALL),
+        sizes=tuple(zip(config.steps, config.widths, strict=True)),
         likelihoods=config.likelihoods, pictures=tuple(config.picture(i) for i in range(len(config.modalities))),
-        tokens=tuple(
-            tuple(token.split(":", 1)[1] for token in config.tokens if token.startswith(f"{m}:"))
-            for m in config.modalities
-        ), caveat="caveat.cross_generation",
+        tokens=config.names(), inked=config.inked, caveat="caveat.cross_generation",
     )  # fmt: skip
 
 

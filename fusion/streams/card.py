@@ -64,7 +64,7 @@ def write(dataset: DataSet, model: FusionModel, recipe: StreamRecipe, found: Map
 def _settings(model: FusionModel) -> str:
     """The settings that differ from the defaults, which are the paper's."""
     config, usual = model.config, type(model.config)()
-    read = ("modalities", "widths", "steps", "classes", "likelihoods", "pictures", "tokens", "rows", "shown")
+    read = ("modalities", "widths", "steps", "classes", "likelihoods", "pictures", "tokens", "inked", "rows", "shown")
     names = [f.name for f in dataclasses.fields(config) if f.name not in read]
     changed = [f"{n} = {getattr(config, n)}" for n in names if getattr(config, n) != getattr(usual, n)]
     return f" Other than by default: {', '.join(changed)}." if changed else ""

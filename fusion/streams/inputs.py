@@ -88,6 +88,7 @@ class Streams:
     labels: Mapping[str, tuple[Steps, ...]] = field(default_factory=dict)  # {m: N}, where steps have names of their own
     encoders: Mapping[str, str] = field(default_factory=dict)  # {m: encoder, or GIVEN}
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {m: D names of one-hot columns}
+    inked: tuple[str, ...] = ()  # modalities whose numbers are ink: 1 is dark
     scale: Scale | None = None
     ready: bool = False  # the features are on the scale already
 
@@ -195,6 +196,7 @@ class Streams:
             self, modalities=tuple(self.modalities[c] for c in columns), features=pick(self.features),
             length=pick(self.length), present=self.present[:, columns], labels=pick(self.labels),
             encoders=pick(self.encoders), tokens=pick(self.tokens),
+            inked=tuple(m for m in self.inked if m in modalities),
         )  # fmt: skip
 
 
@@ -251,7 +253,7 @@ def read(dataset: DataSet, progress: Progress | None = None) -> Streams:
         found.title, tuple(s.id for s in dataset.samples), found.modalities, dict(found.features), dict(found.length),
         np.array(found.present), _targets(found), np.array(found.split), found.classes,
         encoders={m: found.note.get(m, "") if found.note.get(m, "") in ENCODERS else GIVEN for m in found.features},
-        tokens=found.tokens,
+        tokens=found.tokens, inked=found.inked,
     )  # fmt: skip
     if found.encoded:
         from fusion.streams.encoding import encoded

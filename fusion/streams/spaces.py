@@ -31,7 +31,7 @@ SEED = 11
 
 
 def made_of(streams: Streams) -> dict[str, Any]:
-    """Likelihoods, shapes of pictures and names of tokens, as the settings of a system that makes samples want them.
+    """Likelihoods, shapes of pictures, names of tokens and what is ink, as settings of a system that makes samples.
 
     One-hot steps with names are categorical; one step of numbers between 0 and 1 that is a picture is Bernoulli, and
     square where it can be; all else is normal.
@@ -49,7 +49,9 @@ def made_of(streams: Streams) -> dict[str, Any]:
             likelihoods.append("normal")
         square = likelihoods[-1] == "bernoulli" and side * side == table.shape[2]
         pictures += [1, side, side] if square else [0, 0, 0]
-    return {"likelihoods": tuple(likelihoods), "pictures": tuple(pictures), "tokens": tuple(tokens)}
+    return {
+        "likelihoods": tuple(likelihoods), "pictures": tuple(pictures), "tokens": tuple(tokens), "inked": streams.inked,
+    }  # fmt: skip
 
 
 def left_raw(streams: Streams) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 12  # lines of a picture with one line a dimension
 MOST_COLUMNS = 64
 USED = 0.1  # nats of KL above which a dimension says something of one sample
+FAINT = 10.0  # of the prior's spread, above which an expert has less than 1 % of the prior's weight
 
 
 def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
@@ -30,7 +31,7 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     there, kl = base.flags(signal.present), base.array(signal.kl)  # (M,), (Z,)
     order = _order(kl)[:MOST_DIMENSIONS]
     labels = [_called(int(z)) for z in order]
-    sheet = Sheet(key, 110 + 34 * len(order), top=30, bottom=44)
+    sheet, faint = Sheet(key, 110 + 34 * len(order), top=30, bottom=44), _faint(signal)
     prior, place = base.array(signal.prior_scale), np.arange(len(order))
     for row, z in enumerate(order):
         sheet.shapes.append({
@@ -41,6 +42,7 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     for number, m in enumerate(told):
         at = signal.modalities.index(m)
         mean, spread = base.array(signal.value)[at, order], base.array(signal.scale)[at, order]
+        mean = np.where(faint[at, order], np.nan, mean)
         shift = 0.5 * ((number + 1) / (len(told) + 1) - 0.5)
         colour = _colour(signal, m)
         _points(
@@ -49,8 +51,9 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     joint, joint_spread = base.array(signal.joint)[order], base.array(signal.joint_scale)[order]
     _points(sheet, joint, joint_spread, place + 0.32, t("views.posterior.joint"), INK, "diamond")
     sheet.rule(0, dash="solid", width=1)
-    # An expert that knows nothing of a dimension says so by a spread that would push all else together.
-    means = np.abs(np.concatenate([base.array(signal.value)[there][:, order].ravel(), joint]))
+    # An expert that knows little of a dimension says so by a spread that would push all else together.
+    heard = np.where(faint, 0.0, base.array(signal.value))[there]
+    means = np.abs(np.concatenate([heard[:, order].ravel(), joint]))
     reach = 1.15 * float(max(means.max(initial=0.0), 2.5 * prior[order].max()))
     sheet.set(
         xaxis={"title": {"text": t("views.axis.latent")}, "range": [-reach, reach]},
@@ -64,7 +67,9 @@ def experts(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     table = pd.DataFrame({t("views.axis.dimension"): [_called(z) for z in range(len(kl))], t("views.axis.kl"): kl})
     for name, mean, spread in _columns(signal, there):
         table[f"{name}, {t('views.axis.mean')}"], table[f"{name}, {t('views.axis.spread')}"] = mean, spread
-    finding = join(t("views.posterior.finding", **facts), _apart(signal), limit_note(len(order), len(kl)))
+    finding = join(
+        t("views.posterior.finding", **facts), _apart(signal), _silent(signal), limit_note(len(order), len(kl))
+    )
     return Picture(
         key, title, sheet.figure(), t("views.posterior.alt", finding=finding, names=facts["names"]), table, finding,
         t("views.posterior.shows"), caveat(signal, "views.hides"),
@@ -188,13 +193,28 @@ def _colour(signal: Posterior, modality: str) -> str:
 
 
 def _apart(signal: Posterior) -> str:
-    """Which two experts are furthest apart, "" where fewer than two are there."""
-    distance = base.array(signal.distance)
-    if base.flags(signal.present).sum() < 2:
+    """Which two experts are furthest apart of those that say something, "" where fewer than two do."""
+    heard = base.flags(signal.present) & (_faint(signal).mean(1) < 0.5)
+    distance = np.where(heard[:, None] & heard, base.array(signal.distance), 0.0)
+    if heard.sum() < 2 or not np.isfinite(distance).all():
         return ""
     a, b = divmod(int(distance.argmax()), len(distance))
     names = signal.modalities
     return t("views.posterior.apart", a=say(names[a]), b=say(names[b]), value=num(float(distance[a, b])))
+
+
+def _faint(signal: Posterior) -> np.ndarray:
+    """Where an expert's spread is so wide beside the prior's that it says next to nothing. -> (M, Z) bool"""
+    return ~(base.array(signal.scale) <= FAINT * base.array(signal.prior_scale))
+
+
+def _silent(signal: Posterior) -> str:
+    """Who says next to nothing, and in how many dimensions; "" where everybody says something everywhere."""
+    faint, there = _faint(signal).sum(1), base.flags(signal.present)
+    return join(*(
+        t("views.posterior.faint", name=say(m), count=int(count), all=signal.value.shape[-1])
+        for m, count, here in zip(signal.modalities, faint, there, strict=True) if here and count
+    ))  # fmt: skip
 
 
 def _points(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ FAMILIES = {  # begins the name of a signal that each modality has one of
     "reconstruction_": "views.family.reconstruction", "branch_": "views.family.branch",
     "contrast_pair_": "views.family.contrast_pair", "contrast_": "views.family.contrast",
     "self_attention_": "views.family.self_attention", "cross_attention_": "views.family.cross_attention",
-    "canonical_": "views.family.canonical",
+    "canonical_": "views.family.canonical", "embedding_": "views.family.embedding",
     "component_": "views.family.component",
 }  # fmt: skip
 PAIR = re.compile(r"attention_([^_]+)_([^_]+?)(?:_(\d+))?")  # from whom to whom, in which layer
@@ -134,6 +135,12 @@ def clean(text: str, longest: int = 16) -> str:
     line = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u2028\u2029]+", " ", text).strip() or "·"
     line = line if len(line) <= longest else line[: longest - 1] + "…"
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+
+
+def folded(text: str, longest: int = 24) -> str:
+    """A label of two lines at most, folded between words where it is longer than one."""
+    lines = textwrap.wrap(text, longest)
+    return "<br>".join(clean(one, longest) for one in [*lines[:1], " ".join(lines[1:])] if one) or "·"
 
 
 def plain(text: str, longest: int = 40) -> str:

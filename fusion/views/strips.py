@@ -12,7 +12,7 @@ from fusion.views.base import Picture
 from fusion.views.palette import CATEGORIES, COLOURS, INK
 from fusion.views.rows import rows_of
 from fusion.views.sheet import LINES, Sheet
-from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, plain, say, signed
+from fusion.views.speech import WITH, caveat, clean, distinct, folded, join, limit_note, num, plain, say, signed
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ def weights(
     """
     key, title = f"weights-{signal.name}", t("views.weights.title")
     values = base.array(signal.value)
-    names = [t("views.weights.filled", name=say(m)) if m in filled else say(m) for m in signal.modalities]
-    labels = distinct([clean(n, 24) for n in names])
-    colours = [COLOURS.get(m, CATEGORIES[i % 10]) for i, m in enumerate(signal.modalities)]
+    voices = [m.removeprefix(WITH) for m in signal.modalities]  # a component of several, or a modality
+    names = [t("views.list.plus").join(say(one) for one in m.split("+")) for m in voices]
+    names = [t("views.weights.filled", name=n) if m in filled else n for n, m in zip(names, voices, strict=True)]
+    labels = distinct([folded(n, 24) for n in names])
+    colours = [COLOURS.get(m, CATEGORIES[i % 10]) for i, m in enumerate(voices)]
     pattern = {"shape": ["/" if m in filled else "" for m in signal.modalities], "fgcolor": "#FFFFFF", "size": 6}
     sheet = Sheet(key, 80 + 34 * len(names), right=48)
     sheet.add(
