@@ -11,6 +11,8 @@ from fusion.types import FusionError
 if TYPE_CHECKING:
     import argparse
 
+    from fusion.alignment.inspection import Aligner
+    from fusion.alignment.observed import EntityObservation
     from fusion.checkpoints import Checkpoint
 
 
@@ -33,17 +35,8 @@ def train_entities(options: argparse.Namespace) -> int:
 def inspect_entity(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     """One entity through a checkpoint of two graphs."""
     from fusion import report
-    from fusion.alignment.inspection import Aligner
-    from fusion.data import open_data
 
-    if options.id is None or options.text is not None or options.donor is not None:
-        raise FusionError(
-            f'"{checkpoint.name}" aligns entities: name one with --id, perhaps one to compare it with by --against, '
-            "or another picture by --image; it takes no --text and no --donor."
-        )
-    image = sample_of(None, options.image, "input").image() if options.image else None
-    aligner = Aligner.open(checkpoint, open_data(options.data) if options.data else None)
-    observation = aligner.inspect(options.id, image=image, against=options.against, recomputed=options.recomputed)
+    aligner, observation = see_entity(options, checkpoint)
     summary = report.entity_summary(aligner, observation)
     if options.out:
         summary["written"], absent = report.write_entity(Path(options.out).expanduser(), aligner, observation)
@@ -54,6 +47,21 @@ def inspect_entity(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     else:
         print(report.entity_in_words(summary))
     return 0
+
+
+def see_entity(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Aligner, EntityObservation]:
+    """One entity through a checkpoint, perhaps with another picture. Raises FusionError."""
+    from fusion.alignment.inspection import Aligner
+    from fusion.data import open_data
+
+    if options.id is None or options.text is not None or options.donor is not None:
+        raise FusionError(
+            f'"{checkpoint.name}" aligns entities: name one with --id, perhaps one to compare it with by --against, '
+            "or another picture by --image; it takes no --text and no --donor."
+        )
+    image = sample_of(None, options.image, "input").image() if options.image else None
+    aligner = Aligner.open(checkpoint, open_data(options.data) if options.data else None)
+    return aligner, aligner.inspect(options.id, image=image, against=options.against, recomputed=options.recomputed)
 
 
 def observe_entities(options: argparse.Namespace, checkpoint: Checkpoint) -> int:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
     from fusion.checkpoints import Checkpoint
+    from fusion.links.inspection import Predictor
+    from fusion.links.observed import LinkObservation
 
 
 def train_links(options: argparse.Namespace) -> int:
@@ -43,17 +45,8 @@ def evaluate_links(options: argparse.Namespace, checkpoint: Checkpoint) -> dict[
 def inspect_link(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     """One question through a checkpoint that predicts links."""
     from fusion import report
-    from fusion.data import open_data
-    from fusion.links.inspection import Predictor
 
-    if options.id is None or options.relation is None or options.donor is not None or options.recomputed:
-        raise FusionError(
-            f'"{checkpoint.name}" predicts links: ask with --head ID and --relation NAME ("~NAME" reads it backwards), '
-            "perhaps with --tail ID, or another picture or description of the head by --image or --text."
-        )
-    image = sample_of(None, options.image, "input").image() if options.image else None
-    predictor = Predictor.open(checkpoint, open_data(options.data) if options.data else None)
-    observation = predictor.inspect(options.id, options.relation, options.against, image=image, text=options.text)
+    predictor, observation = see_link(options, checkpoint)
     summary = report.link_summary(predictor, observation)
     if options.out:
         summary["written"], absent = report.write_link(Path(options.out).expanduser(), predictor, observation)
@@ -64,6 +57,21 @@ def inspect_link(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     else:
         print(report.link_in_words(summary))
     return 0
+
+
+def see_link(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Predictor, LinkObservation]:
+    """One question through a checkpoint, perhaps with another picture or text of the head. Raises FusionError."""
+    from fusion.data import open_data
+    from fusion.links.inspection import Predictor
+
+    if options.id is None or options.relation is None or options.donor is not None or options.recomputed:
+        raise FusionError(
+            f'"{checkpoint.name}" predicts links: ask with --head ID and --relation NAME ("~NAME" reads it backwards), '
+            "perhaps with --tail ID, or another picture or description of the head by --image or --text."
+        )
+    image = sample_of(None, options.image, "input").image() if options.image else None
+    predictor = Predictor.open(checkpoint, open_data(options.data) if options.data else None)
+    return predictor, predictor.inspect(options.id, options.relation, options.against, image=image, text=options.text)
 
 
 def observe_links(options: argparse.Namespace, checkpoint: Checkpoint) -> int:

@@ -15,40 +15,26 @@ from fusion.types import FusionError
 if TYPE_CHECKING:
     import argparse
 
+    from fusion.checkpoints import Checkpoint
+    from fusion.data import DataSet
+    from fusion.inference import Observation, Pipeline
+
 
 def inspect(options: argparse.Namespace) -> int:
     """One sample through a checkpoint, as JSON and, with --out, as a report."""
     from fusion import report
-    from fusion.data import open_data, pairs_only
-    from fusion.inference import Pipeline
     from fusion.words import use
 
     use(options.lang)
-    data = options.data or "gloss"
-    checkpoint = checkpoint_for(options.checkpoint, data)
+    checkpoint = checkpoint_for(options.checkpoint, options.data or "gloss")
     if reads(checkpoint) == "streams":
         return inspect_stream(options, checkpoint)
-    if options.audio is not None or options.edit:
-        raise FusionError(f'--audio and --edit are for systems that read streams; "{checkpoint.name}" is none.')
+    not_streams(options, checkpoint)
     if aligns(checkpoint):
         return inspect_entity(options, checkpoint)
     if reads(checkpoint) == "triples":
         return inspect_link(options, checkpoint)
-    if options.relation is not None:
-        raise FusionError(
-            f'--relation is for systems that predict links; "{checkpoint.name}" reads an image and a text.'
-        )
-    pipeline = Pipeline.open(checkpoint)
-    donor = sample_of(None, options.donor, "donor") if options.donor else None
-    if options.id:
-        sample = pairs_only(open_data(data)).get(options.id)
-    else:
-        if options.image is None and options.text is None:
-            raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
-        sample = sample_of(options.text, options.image, "input")
-    if donor is None and sample.image() is not None:
-        donor = next((s for s in open_data("gallery").samples if s.image() is not None), None)
-    observation = pipeline.inspect(sample, donor)
+    pipeline, observation, _ = see_pair(options, checkpoint)
     summary = report.summary(pipeline, observation)
     if options.out:
         summary["written"], absent = report.write(Path(options.out).expanduser(), pipeline, observation)
@@ -59,6 +45,36 @@ def inspect(options: argparse.Namespace) -> int:
     else:
         print(report.in_words(summary))
     return 0
+
+
+def see_pair(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Pipeline, Observation, DataSet | None]:
+    """A picture with its sentence through a checkpoint, and the data set that they are from. Raises FusionError."""
+    from fusion.data import open_data, pairs_only
+    from fusion.inference import Pipeline
+
+    not_streams(options, checkpoint)
+    if options.relation is not None:
+        raise FusionError(
+            f'--relation is for systems that predict links; "{checkpoint.name}" reads an image and a text.'
+        )
+    pipeline, dataset = Pipeline.open(checkpoint), None
+    donor = sample_of(None, options.donor, "donor") if options.donor else None
+    if options.id:
+        dataset = pairs_only(open_data(options.data or "gloss"))
+        sample = dataset.get(options.id)
+    else:
+        if options.image is None and options.text is None:
+            raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
+        sample = sample_of(options.text, options.image, "input")
+    if donor is None and sample.image() is not None:
+        donor = next((s for s in open_data("gallery").samples if s.image() is not None), None)
+    return pipeline, pipeline.inspect(sample, donor), dataset
+
+
+def not_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    """Raises FusionError on an option that only systems of streams take."""
+    if options.audio is not None or options.edit:
+        raise FusionError(f'--audio and --edit are for systems that read streams; "{checkpoint.name}" is none.')
 
 
 def observe(options: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import argparse
 
     from fusion.checkpoints import Checkpoint
+    from fusion.streams.inspection import Reader
+    from fusion.streams.observed import StreamObservation
     from fusion.streams.whole import StreamedSet
     from fusion.types import Sample
 
@@ -38,6 +40,22 @@ def train_streams(options: argparse.Namespace) -> int:
 def inspect_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
     """One sample of streams: of the data set, or made of a text, an image and a recording; edited or not."""
     from fusion import report
+
+    reader, observation = see_stream(options, checkpoint)
+    summary = report.stream_summary(reader, observation)
+    if options.out:
+        summary["written"], absent = report.write_stream(Path(options.out).expanduser(), reader, observation)
+        if absent:
+            say(absent)
+    if options.json:
+        show(summary)
+    else:
+        print(report.stream_in_words(summary))
+    return 0
+
+
+def see_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Reader, StreamObservation]:
+    """A sample of the data set or parts of one's own through a checkpoint, edited or not. Raises FusionError."""
     from fusion.streams import edits
     from fusion.streams.inspection import Reader
 
@@ -56,17 +74,7 @@ def inspect_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
                 f'"{checkpoint.name}" has no encoder for {", ".join(closed)}; bring '
                 f"{', '.join(reader.droppable) or 'no part of your own, but name a sample by --id'}."
             )
-    observation = reader.inspect(options.id if own is None else own, made)
-    summary = report.stream_summary(reader, observation)
-    if options.out:
-        summary["written"], absent = report.write_stream(Path(options.out).expanduser(), reader, observation)
-        if absent:
-            say(absent)
-    if options.json:
-        show(summary)
-    else:
-        print(report.stream_in_words(summary))
-    return 0
+    return reader, reader.inspect(options.id if own is None else own, made)
 
 
 def _own(options: argparse.Namespace) -> Sample | None:

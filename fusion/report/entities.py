@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fusion
-from fusion.report.folder import facts, put, signals, today
+from fusion.report.folder import put, signals
+from fusion.report.made import facts, made, photograph, today
 from fusion.signals import ModalityWeights
 from fusion.words import t
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fusion.alignment.inspection import Aligner
     from fusion.alignment.observed import EntityObservation
     from fusion.views import Picture
+    from fusion.views.page import Page
 
 
 def entity_summary(aligner: Aligner, observation: EntityObservation) -> dict[str, Any]:
@@ -85,10 +87,17 @@ def entity_in_words(summary: dict[str, Any]) -> str:
 
 def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation) -> tuple[list[str], str]:
     """The same of an entity: the signals of the pair, its candidates as candidates.csv beside them."""
+    trace = observation.trace.plus(*aligner.model.learned())
+    return put(folder, entity_page(aligner, observation), trace, _candidates(aligner, observation))
+
+
+def entity_page(aligner: Aligner, observation: EntityObservation) -> Page:
+    """A page of an entity beside its partner, or the one it was compared with."""
     import numpy as np
 
     from fusion.views import draw_all
-    from fusion.views.speech import say
+    from fusion.views.page import Page
+    from fusion.views.speech import say, tell
 
     trace = observation.trace.plus(*aligner.model.learned())
     shown = trace.first(ModalityWeights)
@@ -98,13 +107,40 @@ def write_entity(folder: Path, aligner: Aligner, observation: EntityObservation)
     names = {row: sample.called() for row, sample in enumerate(aligner.dataset.samples)}
     sections = draw_all(trace, observation.sample, usual=usual, entities=names)
     sections.append((say("subsets"), [_subsets(observation, tuple(observation.band))]))
-    told = facts(aligner.checkpoint, aligner.model) | {
-        t("report.data"): aligner.dataset.name,
+    told = facts(aligner.checkpoint, aligner.model, aligner.dataset) | {
         t("report.entity"): f"{observation.sample.called()} ({observation.sample.id})",
         t("report.other"): f"{observation.other.called()} ({observation.other.id})",
         t("report.rank"): "–" if observation.rank is None else f"{observation.rank:,} / {observation.among:,}",
     }  # fmt: skip
-    return put(folder, t("report.title"), trace, sections, told | today(), _candidates(aligner, observation))
+    name, other = (f"{one.called()} ({one.id})" for one in (observation.sample, observation.other))
+    shown = [p for one in (observation.sample, observation.other) for p in photograph(one.image(), one.called())]
+    return Page(
+        t("report.title"), t("report.lead.entities", name=name, other=other, model=aligner.model.card.name), "",
+        tuple(shown), _figures(observation), tuple(tell(n.key, n.values) for n in observation.notices), told | today(),
+        sections, ((t("report.candidates.table"), _candidates(aligner, observation)),), made(aligner.checkpoint),
+    )  # fmt: skip
+
+
+def _figures(seen: EntityObservation) -> tuple[tuple[str, str, str], ...]:
+    """Rank of the partner, similarity, the largest weight, what counts, how many modalities are right."""
+    from fusion.views.speech import num, percent, say
+
+    best = seen.candidates[0]
+    lead = best.score - seen.candidates[1].score if len(seen.candidates) > 1 else float("nan")
+    joint = next((c.joint for c in seen.candidates if c.id == seen.other.id), float(seen.drop.value[0, 0, 1]))
+    top = max(seen.weights, key=seen.weights.__getitem__)
+    worth = max(seen.shapley, key=lambda m: abs(seen.shapley[m]), default="")
+    goal = seen.partner.id if seen.partner is not None else None
+    right = sum(vote == goal for vote in seen.votes.values())
+    votes = t("entity.votes.of", right=right, count=len(seen.votes)) if goal else "–"
+    cells = (
+        ("rank", "–" if seen.rank is None else f"{seen.rank:,}", t("entity.among", count=f"{seen.among:,}")),
+        ("joint", num(joint), t("entity.lead", value=num(lead))),
+        ("listens", say(top), percent(seen.weights[top])),
+        ("counts", say(worth) if worth else "–", num(seen.shapley[worth]) if worth else ""),
+        ("votes", votes, t("entity.votes.short")),
+    )
+    return tuple((t(f"entity.verdict.{key}"), value, under) for key, value, under in cells)
 
 
 def _subsets(observation: EntityObservation, modalities: tuple[str, ...]) -> Picture:

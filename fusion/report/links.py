@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fusion
-from fusion.report.folder import facts, put, signals, today
+from fusion.report.folder import put, signals
+from fusion.report.made import facts, made, photograph, today
 from fusion.signals import Effects
 from fusion.words import t
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fusion.links.inspection import Predictor
     from fusion.links.observed import LinkCandidate, LinkObservation
     from fusion.views import Picture
+    from fusion.views.page import Page
 
 
 def link_summary(predictor: Predictor, observation: LinkObservation) -> dict[str, Any]:
@@ -94,8 +96,15 @@ def write_link(folder: Path, predictor: Predictor, observation: LinkObservation)
 
     -> the names written, and one sentence on why there are no PNGs, "" when there are.
     """
+    trace = observation.trace.plus(*predictor.model.learned())
+    return put(folder, link_page(predictor, observation), trace, _table(predictor, observation))
+
+
+def link_page(predictor: Predictor, observation: LinkObservation) -> Page:
+    """A page of a question: its pictures first, then the model's signals."""
     from fusion.views import draw_all
-    from fusion.views.speech import say
+    from fusion.views.page import Page
+    from fusion.views.speech import say, tell
 
     seen = observation
     trace = seen.trace.plus(*predictor.model.learned())
@@ -103,14 +112,39 @@ def write_link(folder: Path, predictor: Predictor, observation: LinkObservation)
     drawn = [(name, pictures) for name, pictures in draw_all(trace, seen.head) if name != say("subsets")]
     own += [*drawn, (say("subsets"), [_removed(predictor, seen)])]
     tail = "–" if seen.tail is None else f"{seen.tail.called()} ({seen.tail.id})"
-    told = facts(predictor.checkpoint, predictor.model) | {
-        t("report.data"): predictor.dataset.name,
+    told = facts(predictor.checkpoint, predictor.model, predictor.dataset) | {
         t("report.head"): f"{seen.head.called()} ({seen.head.id})",
         t("report.relation"): ("~" if seen.reversed else "") + seen.relation_name,
         t("report.answer"): tail,
         t("report.rank_answer"): "–" if seen.rank is None else f"{seen.rank:,} / {seen.among:,}",
     }  # fmt: skip
-    return put(folder, t("report.title"), trace, own, told | today(), _table(predictor, seen))
+    question = (seen.head.called(), ("~" if seen.reversed else "") + seen.relation_name)
+    return Page(
+        t("report.title"),
+        t("report.lead.links", head=question[0], relation=question[1], model=predictor.model.card.name), "",
+        photograph(seen.head.image(), seen.head.called()), _figures(predictor, seen),
+        tuple(tell(notice.key, notice.values) for notice in seen.notices), told | today(), own,
+        ((t("report.candidates.table"), _table(predictor, seen)),), made(predictor.checkpoint),
+    )  # fmt: skip
+
+
+def _figures(predictor: Predictor, seen: LinkObservation) -> tuple[tuple[str, str, str], ...]:
+    """Rank of the answer, what is said, the best branch, how many agree, the largest weight."""
+    from fusion.views.speech import num, percent, say
+
+    first = seen.candidates[0]
+    ranks = {branch: seen.rank_by[branch] for branch, weight in seen.decision.items() if branch in seen.rank_by}
+    best = min(ranks, key=ranks.__getitem__, default="")
+    top = max(seen.decision, key=seen.decision.__getitem__)
+    voted = sum(vote == first.id for vote in seen.votes.values())
+    cells = (
+        ("rank", "–" if seen.rank is None else f"{seen.rank:,}", t("entity.among", count=f"{seen.among:,}")),
+        ("answer", predictor.dataset.get(first.id).called(), t("links.chance", value=num(first.score))),
+        ("best", say(best) if best else "–", t("links.place", rank=f"{seen.rank_by[best]:,}") if best else ""),
+        ("agree", t("entity.votes.of", right=voted, count=len(seen.votes)), t("links.agree.short")),
+        ("listens", say(top), percent(seen.decision[top])),
+    )
+    return tuple((t(f"links.verdict.{key}"), value, under) for key, value, under in cells)
 
 
 def _answers(predictor: Predictor, seen: LinkObservation) -> list[Picture]:

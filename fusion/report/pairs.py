@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import fusion
-from fusion.report.folder import facts, put, signals, today
+from fusion.report.folder import put, signals
+from fusion.report.made import facts, made, photograph, today
 from fusion.signals import Effects
 from fusion.words import t
 
 if TYPE_CHECKING:
+    from fusion.data import DataSet
     from fusion.inference import Observation, Pipeline
+    from fusion.views.page import Page
 
 
 def summary(pipeline: Pipeline, observation: Observation) -> dict[str, Any]:
@@ -82,9 +85,47 @@ def write(folder: Path, pipeline: Pipeline, observation: Observation) -> tuple[l
 
     -> the names written, and one sentence on why there are no PNGs, "" when there are.
     """
-    from fusion.views import draw_all
-
     trace = observation.trace.plus(*pipeline.model.learned())
-    sections = draw_all(trace, observation.sample, pipeline.reference, path=observation.path)
-    told = facts(pipeline.checkpoint, pipeline.model) | {t("report.text"): observation.sample.text()} | today()
-    return put(folder, t("report.title"), trace, sections, told)
+    return put(folder, pair_page(pipeline, observation), trace)
+
+
+def pair_page(pipeline: Pipeline, observation: Observation, dataset: DataSet | None = None) -> Page:
+    """A page of a picture with its sentence. dataset: what the sample is from, where it is from one."""
+    import pandas as pd
+
+    from fusion.views import draw_all
+    from fusion.views.page import Page
+
+    seen, sample = observation, observation.sample
+    trace = seen.trace.plus(*pipeline.model.learned())
+    names = [[span.text, t(f"type.{span.type}"), span.probability] for span in seen.spans]
+    columns = [t("inspect.entity"), t("inspect.type"), t("views.axis.probability")]
+    found = pd.DataFrame(names, columns=columns)
+    of = {t("report.text"): sample.text()}
+    if dataset is not None and sample.id in dataset.index:
+        of[t("report.sample")] = sample.id
+    return Page(
+        t("report.title"), t("report.lead.pairs", name=pipeline.model.card.name), sample.text(),
+        photograph(sample.image(), t("report.photograph")), _figures(seen),
+        tuple(t(notice.key, **notice.values) for notice in seen.notices),
+        facts(pipeline.checkpoint, pipeline.model, dataset) | of | today(),
+        draw_all(trace, sample, pipeline.reference, path=seen.path),
+        ((t("verdict.entities"), found),) if names else (), made(pipeline.checkpoint),
+    )  # fmt: skip
+
+
+def _figures(seen: Observation) -> tuple[tuple[str, str, str], ...]:
+    """Names, match, gate, what counts, how they go together."""
+    from fusion.views.speech import num, percent, say
+
+    top = max(seen.shares, key=seen.shares.__getitem__, default="") if any(seen.shares.values()) else ""
+    gate, match = ("–" if value is None else num(value) for value in (seen.mean_gate, seen.match))
+    where = "" if seen.percentile is None else t("verdict.percentile", share=percent(seen.percentile))
+    kinds = t("views.list.comma").join(dict.fromkeys(t(f"type.{span.type}") for span in seen.spans))
+    return (
+        (t("verdict.entities"), str(len(seen.spans)), kinds),
+        (t("verdict.match"), match, where),
+        (t("verdict.gate"), gate, "" if seen.mean_gate is None else t("verdict.gate.neutral")),
+        (t("verdict.most"), say(top) if top else "–", percent(seen.shares[top]) if top else ""),
+        (t("verdict.badge"), t(f"verdict.badge.{seen.badge}"), t(f"verdict.badge.{seen.badge}.short")),
+    )

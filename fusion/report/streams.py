@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fusion
-from fusion.report.folder import facts, put, signals, today
+from fusion.report.folder import put, signals
+from fusion.report.made import facts, made, photograph, today
 from fusion.streams import edits
-from fusion.types import Audio
+from fusion.types import Audio, Image
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from fusion.streams.inspection import Reader
     from fusion.streams.observed import Answer, StreamObservation
     from fusion.views import Picture
+    from fusion.views.page import Page
 
 
 def stream_summary(reader: Reader, observation: StreamObservation) -> dict[str, Any]:
@@ -87,21 +89,66 @@ def write_stream(folder: Path, reader: Reader, observation: StreamObservation) -
 
     -> the names written, and one sentence on why there are no PNGs, "" when there are.
     """
-    from fusion.views.speech import answered, num, percent, say
-
     seen, learned = observation, reader.model.learned()
-    sections = [(t("report.answer"), _answers(seen)), *_signals(seen, seen.trace.plus(*learned))]
+    before = () if seen.trace_before is None else seen.trace_before.signals
+    kept = seen.trace.plus(*learned, seen.effects, *(replace(one, name=f"{one.name}_before") for one in before))
+    return put(folder, stream_page(reader, seen), kept)
+
+
+def stream_page(reader: Reader, observation: StreamObservation) -> Page:
+    """A page of a sample of streams: the answer first, then the signals, before and after edits where there are."""
+    from fusion.views.page import Page
+    from fusion.views.speech import answered, num, percent, say, tell
+
+    seen = observation
+    sections = [(t("report.answer"), _answers(seen)), *_signals(seen, seen.trace.plus(*reader.model.learned()))]
     answer = answered(seen.answer.said) if seen.answer.said else ""
     value = percent(seen.answer.strength) if seen.classes else num(seen.answer.strength)
-    told = facts(reader.checkpoint, reader.model) | {
+    told = facts(reader.checkpoint, reader.model, reader.dataset) | {
         t("report.sample"): seen.sample.id, t("report.text"): seen.sample.text() or "–",
         t("report.answer"): f"{answer} {value}".strip(),
         t("report.edits"): edits.write(seen.edits) or "–",
         t("report.worth"): t("views.list.comma").join(f"{say(m)} {num(v)}" for m, v in seen.shapley.items()),
     }  # fmt: skip
-    before = () if seen.trace_before is None else seen.trace_before.signals
-    kept = seen.trace.plus(*learned, seen.effects, *(replace(one, name=f"{one.name}_before") for one in before))
-    return put(folder, t("report.title"), kept, sections, told | today())
+    shown = [
+        p
+        for part in seen.sample.parts.values()
+        if isinstance(part, Image)
+        for p in photograph(part, t("report.photograph"))
+    ]
+    notes = tuple(tell(notice.key, notice.values) for notice in seen.notices)
+    lead = t("report.lead.streams", id=seen.sample.id, model=reader.model.card.name)
+    return Page(
+        t("report.title"), lead, seen.sample.text(), tuple(shown), _figures(seen), notes, told | today(), sections,
+        made=made(reader.checkpoint),
+    )  # fmt: skip
+
+
+def _figures(seen: StreamObservation) -> tuple[tuple[str, str, str], ...]:
+    """Answer, truth, what counts, how they go together, and the answer before the edits."""
+    from fusion.views.speech import answered, num, percent, say
+
+    def said(one: Answer) -> tuple[str, str]:
+        strength = percent(one.strength) if one.score is None else num(round(one.strength, 2))
+        return answered(one.said) if one.said else strength, strength
+
+    top = max(seen.shares, key=seen.shares.__getitem__, default="")
+    truth = "–" if seen.truth is None else say(seen.truth) if isinstance(seen.truth, str) else num(seen.truth)
+    right = isinstance(seen.truth, str) and seen.truth == seen.answer.said
+    below = t("streams.truth.none") if seen.truth is None else ""
+    if isinstance(seen.truth, str):
+        below = t("streams.right" if right else "streams.other")
+    elif seen.truth is not None:
+        below = t("streams.off", value=num(round(abs(seen.answer.strength - seen.truth), 2)))
+    cells = [
+        ("answer", *said(seen.answer)),
+        ("truth", truth, below),
+        ("most", say(top) if top else "–", percent(seen.shares[top]) if top else ""),
+        ("badge", t(f"verdict.badge.{seen.badge}"), t(f"verdict.badge.{seen.badge}.short")),
+    ]
+    if seen.before is not None:
+        cells.append(("before", *said(seen.before)))
+    return tuple((t(f"streams.verdict.{key}"), value, under) for key, value, under in cells)
 
 
 def _answers(seen: StreamObservation) -> list[Picture]:

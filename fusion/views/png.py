@@ -19,7 +19,7 @@ from fusion.views.palette import TEXT
 from fusion.words import t
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fusion.views.base import Picture
 
@@ -74,14 +74,25 @@ def write_png(folder: Path, sections: Sequence[tuple[str, Sequence[Picture]]]) -
 
 
 def _draw(chrome: str, pictures: dict[str, Picture]) -> dict[str, bytes]:
-    """All pictures in one run of the browser, which hands them back inside its page. -> {key: PNG bytes}"""
-    figures = ",".join(f"{json.dumps(key)}:{figure_json(picture)}" for key, picture in pictures.items())
-    data = f"{{{figures}}}".replace(TEXT, "#1d2129").replace("<", "\\u003c").replace("&", "\\u0026")
-    script = get_plotlyjs().replace("</script", "<\\/script")
+    """All pictures in one run of the browser. -> {key: PNG bytes}"""
+    figures = {key: figure_json(picture).replace(TEXT, "#1d2129") for key, picture in pictures.items()}
+    made = in_browser(chrome, figures, SCRIPT.replace("WIDTH", str(WIDTH)))
+    return {key: base64.b64decode(address.partition(",")[2]) for key, address in made.items() if address}
+
+
+def in_browser(chrome: str, figures: Mapping[str, str], script: str) -> dict[str, str]:
+    """What a script makes of figures (JSON by key) in one run of the browser, which hands it back inside its page.
+
+    script: reads #figures and leaves <pre id="made"> with JSON of ASCII strings without "<" and "&" by key. -> {} when
+    the browser fails.
+    """
+    data = ",".join(f"{json.dumps(key)}:{figure}" for key, figure in figures.items())
+    data = f"{{{data}}}".replace("<", "\\u003c").replace("&", "\\u0026")
+    plotly = get_plotlyjs().replace("</script", "<\\/script")
     page = (
         '<!doctype html><html><head><meta charset="utf-8"></head><body>'
-        f'<script type="application/json" id="figures">{data}</script><script>{script}</script>'
-        f"<script>{SCRIPT.replace('WIDTH', str(WIDTH))}</script></body></html>"
+        f'<script type="application/json" id="figures">{data}</script><script>{plotly}</script>'
+        f"<script>{script}</script></body></html>"
     )
     with tempfile.TemporaryDirectory(prefix="fusionscope-png-") as name:
         aside = Path(name) / "page.html"
@@ -96,5 +107,4 @@ def _draw(chrome: str, pictures: dict[str, Picture]) -> dict[str, bytes]:
         except (OSError, subprocess.TimeoutExpired):
             return {}
     found = re.search(r'<pre id="made">(.*?)</pre>', done.stdout.decode("utf-8", "replace"), re.DOTALL)
-    made = json.loads(found[1]) if found else {}
-    return {key: base64.b64decode(address.partition(",")[2]) for key, address in made.items() if address}
+    return json.loads(found[1]) if found else {}

@@ -1,0 +1,72 @@
+"""The verb that writes one HTML file: of a sample, or of a whole data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusion.commands.entities import see_entity
+from fusion.commands.links import see_link
+from fusion.commands.running import not_streams, see_pair
+from fusion.commands.streams import see_stream
+from fusion.commands.telling import checkpoint_for, progress, reads, say, show
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.views.page import Page
+
+OF_ONE = ("id", "relation", "against", "text", "image", "audio", "donor")  # options that name one sample
+
+
+def report(options: argparse.Namespace) -> int:
+    """One self-contained page: of the sample that is named, else of a whole data set."""
+    from fusion import jobs
+    from fusion.report import write_page
+    from fusion.words import use
+
+    use(options.lang)
+    path = Path(options.out or "report.html").expanduser()
+    if path.is_dir():
+        raise FusionError(f'"{path.name}" is a folder; name the HTML file to write, such as {path.name}/report.html.')
+    options.data = options.data or options.of
+    checkpoint = checkpoint_for(options.checkpoint, options.data or "gloss")
+    one = any(getattr(options, name) is not None for name in OF_ONE)
+    jobs.report(0, 2, "reading")
+    page = _of_sample(options, checkpoint) if one else _of_set(options, checkpoint)
+    jobs.report(1, 2, "drawing")
+    size, absent = write_page(path, page, interactive=options.interactive)
+    jobs.report(2, 2, "drawing")
+    if absent:
+        say(absent)
+    if options.json:
+        show({"file": str(path), "bytes": size, "pictures": len(page.pictures), "still": not absent})
+    else:
+        print(f"{path}: {len(page.pictures)} pictures, {size / 1e6:.2f} MB")
+    return 0
+
+
+def _of_sample(options: argparse.Namespace, checkpoint: Checkpoint) -> Page:
+    from fusion import report
+
+    kind = reads(checkpoint)
+    if kind == "streams":
+        return report.stream_page(*see_stream(options, checkpoint))
+    not_streams(options, checkpoint)
+    if kind == "graph":
+        return report.entity_page(*see_entity(options, checkpoint))
+    if kind == "triples":
+        return report.link_page(*see_link(options, checkpoint))
+    return report.pair_page(*see_pair(options, checkpoint))
+
+
+def _of_set(options: argparse.Namespace, checkpoint: Checkpoint) -> Page:
+    """Every sample, run now where it was not before."""
+    from fusion import report
+
+    if options.edit or options.recomputed:
+        raise FusionError("--edit and --recomputed are for one sample; name it by --id.")
+    with progress("sample", options.json, "observing") as moved:
+        return report.set_page(checkpoint, options.data or checkpoint.data, moved)
