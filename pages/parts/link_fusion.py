@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from fusion.links.lines import BRANCH, line, read_of
 from fusion.words import t
 from pages.parts import cache, grid, side_by_side, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard
-from pages.parts.link_lines import BRANCH, FEW_RELATIONS, groups, line, read_of, unread
+from pages.parts.link_lines import FEW_RELATIONS, groups, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

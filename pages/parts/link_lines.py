@@ -15,15 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusion.data.triples import TripleSet
-    from fusion.views.faithful import Line
 
-BRANCH = "rank_"  # begins the columns of ranks by a branch alone
 FEW_RELATIONS = 8  # up to so many, both directions of a relation are told apart
-
-
-def read_of(decision: Mapping[str, float]) -> tuple[str, ...]:
-    """The branches that are read: one of a modality that no entity has weighs nothing, and its places mean nothing."""
-    return tuple(branch for branch, weight in decision.items() if weight > 0)
 
 
 def unread(decision: Mapping[str, float]) -> str:
@@ -39,35 +32,6 @@ def part_of(frame: pd.DataFrame, part: str) -> pd.DataFrame:
     if part == "clean":
         return frame[frame["clean"].astype(bool)]
     return frame[~frame["copied"].astype(bool)] if part == "own" else frame
-
-
-def triple(frame: pd.DataFrame) -> np.ndarray:
-    """Which triple each question is of: both directions of one are drawn together. -> (Q,) names"""
-    back = frame["direction"].to_numpy() == "head"
-    head, tail = frame["head"].astype(str).to_numpy(), frame["tail"].astype(str).to_numpy()
-    ends = np.where(back, tail, head), np.where(back, head, tail)
-    return np.char.add(np.char.add(ends[0].astype(str), "|"), ends[1].astype(str))
-
-
-def line(name: str, ranks: np.ndarray, frame: pd.DataFrame) -> Line | None:
-    """MRR of ranks (Q,) of questions with its 95 % interval, both questions of a triple together; None without any."""
-    from fusion.metrics.intervals import bootstrap
-    from fusion.views.faithful import Line
-
-    if not len(ranks):
-        return None
-    means = by_triple(1 / ranks, frame)
-    if len(means) < 2:
-        value = float(means[0])
-        return Line(name, value, value, value, len(ranks))
-    found = bootstrap(means)
-    return Line(name, float((1 / ranks).mean()), found.low, found.high, len(ranks))
-
-
-def by_triple(values: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
-    """Means of values (Q,) over the questions of each triple. -> (T,)"""
-    _, group = np.unique(triple(frame), return_inverse=True)
-    return np.bincount(group, values) / np.bincount(group)
 
 
 def groups(frame: pd.DataFrame, triples: TripleSet, most: int) -> dict[str, np.ndarray]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from fusion.links.lines import read_of
 from fusion.words import t
 from pages.parts import atlas, cache, finder, grid, link_cache, place, state, table, work
 from pages.parts import link_question as questions
 from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import go, guard, plain
-from pages.parts.link_lines import read_of
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:

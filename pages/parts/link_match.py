@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from fusion.links.lines import BRANCH, line, read_of
 from fusion.words import t
 from pages.parts import cache, grid, link_rows, state, tabs, work
 from pages.parts import link_question as questions
 from pages.parts.chrome import guard, plain
-from pages.parts.link_lines import BRANCH, groups, line, part_of, read_of
+from pages.parts.link_lines import groups, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator

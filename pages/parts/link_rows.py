@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion.links.lines import BRANCH, read_of
 from fusion.words import t
 from pages.parts import cache, grid, state, table
 from pages.parts import link_question as questions
 from pages.parts.chrome import go, plain
-from pages.parts.link_lines import BRANCH, read_of
 
 if TYPE_CHECKING:
     import pandas as pd

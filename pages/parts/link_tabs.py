@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion.links.lines import read_of
 from fusion.words import t
 from pages.parts import cache, chrome, finder, grid, link_finder, state, tabs
 from pages.parts import link_question as questions
 from pages.parts.chrome import plain
-from pages.parts.link_lines import read_of, unread
+from pages.parts.link_lines import unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion.links.lines import read_of
 from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, finder, link_cache, link_finder, link_tabs, recent, state
 from pages.parts import link_question as questions
 from pages.parts.chrome import plain
-from pages.parts.link_lines import read_of
 
 if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
