@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fusion.data import DataSet
     from fusion.streams.inputs import Streams
 
-KEPT_AS = "spaces 1"  # kind and version of what is kept
+KEPT_AS = "spaces 2"  # kind and version of what is kept
 Views = dict[str, np.ndarray]  # {m: (N, D) float32}, NaN in rows without the view
 Progress = Callable[[int, int], None]
 Say = Callable[[str], None]

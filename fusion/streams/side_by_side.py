@@ -123,9 +123,11 @@ def _measured(views: Views, joint: Mapping[tuple[str, str], np.ndarray]) -> list
             continue
         x, y = (np.ascontiguousarray(views[m][rows], np.float32) for m in (a, b))
         told = between(x, y)
-        sure = [wilson(round(share * len(rows)), len(rows)) for share in told["r1"]]
+        for figure in ("r1", "r10"):
+            sure = [wilson(round(share * len(rows)), len(rows)) for share in told[figure]]
+            told |= {f"{figure}_low": [one.low for one in sure], f"{figure}_high": [one.high for one in sure]}
         made.append({
-            "views": [a, b], **told, "r1_low": [one.low for one in sure], "r1_high": [one.high for one in sure],
+            "views": [a, b], **told,
             "alignment": geometry.alignment(x, y), "uniformity": [geometry.uniformity(x), geometry.uniformity(y)],
             "repeated": [_repeated(x), _repeated(y)],
         })  # fmt: skip

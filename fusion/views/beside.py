@@ -28,7 +28,7 @@ NEAR = 10  # places among which a partner counts as found
 
 
 def called(kind: str, name: str = "") -> str:
-    """What a reader calls a space."""
+    """What a reader calls a space; name: of a learned one, where there are several."""
     told = t(f"views.beside.kind.{kind}")
     return t("views.beside.named", kind=told, name=say(name)) if name else told
 
@@ -55,7 +55,8 @@ def spaces(names: Sequence[str], found: Sequence[Figures]) -> Picture:
             side = [0.0, 0.46] if column == 0 else [0.54, 1.0]
             title_of = {"text": t(f"views.beside.panel.{figure}"), "standoff": 4}
             sheet.set(**{f"xaxis{x}": {
-                "domain": side, "anchor": f"y{y}", "range": _span(figure, found), "nticks": 4, "title": title_of,
+                "domain": side, "anchor": f"y{y}", "range": _span(figure, found), "nticks": 3, "tickangle": 0,
+                "title": title_of,
             }})  # fmt: skip
     said = _said(names, found)
     return Picture(
@@ -85,8 +86,10 @@ def _panel(
         if way == 1:
             mark["line"] = {"width": 2}
         more = {}
-        if figure == "r1":
-            low, high = (np.asarray([one[f"r1_{side}"][way] for one in found], np.float32) for side in ("low", "high"))
+        if figure in ("r1", "r10"):
+            low, high = (
+                np.asarray([one[f"{figure}_{side}"][way] for one in found], np.float32) for side in ("low", "high")
+            )
             more["error_x"] = {
                 "type": "data", "symmetric": False, "array": high - values[:, way], "arrayminus": values[:, way] - low,
                 "thickness": 1, "width": 3, "color": INK,
@@ -113,7 +116,9 @@ def _span(figure: str, found: Sequence[Figures]) -> list[float]:
     values = np.concatenate([np.atleast_1d(one[figure]) for one in found])
     if figure == "uniformity":
         return [1.1 * float(values.min()) - 0.05, 0.1]
-    most = max((max(one["r1_high"]) for one in found), default=0.0) if figure == "r1" else float(values.max())
+    most = float(values.max())
+    if figure in ("r1", "r10"):
+        most = max(most, *(max(one[f"{figure}_high"]) for one in found))
     low, high = SPANS[figure]
     return [low - 0.03 * max(most, 0.05), min(1.12 * max(most, 0.05), 1.03 * high)]
 
@@ -127,6 +132,8 @@ def _said(names: Sequence[str], found: Sequence[Figures]) -> str:
         "chance": percent(min(1.0, NEAR / found[0]["n"])),
     }  # fmt: skip
     said = t("views.beside.finding", **facts) if len(found) > 1 else t("views.beside.one", **facts)
+    if len(found) > 1 and min(found[best]["r10_low"]) <= max(found[worst]["r10_high"]):
+        said += " " + t("views.beside.close")
     repeated = max(max(one["repeated"]) for one in found)
     return f"{said} {t('views.beside.repeated', share=percent(repeated))}" if repeated > 0.01 else said
 
@@ -139,10 +146,10 @@ def _table(names: Sequence[str], found: Sequence[Figures], a: str, b: str) -> pd
             told = t("views.spaces.way", first=first, second=second)
             for figure, word in (("r1", "r1"), ("r10", "r10"), ("mrr", "mrr"), ("median_rank", "median")):
                 row[t("views.beside.column", figure=t(f"views.spaces.{word}"), way=told)] = one[figure][way]
-            interval = (one["r1_low"][way], one["r1_high"][way])
-            row[t("views.beside.column", figure=t("views.beside.interval"), way=told)] = "–".join(
-                f"{v:.3f}" for v in interval
-            )
+            for figure in ("r1", "r10"):
+                sure = f"{one[f'{figure}_low'][way]:.3f}–{one[f'{figure}_high'][way]:.3f}"
+                word = t("views.beside.interval", figure=t(f"views.spaces.{figure}"))
+                row[t("views.beside.column", figure=word, way=told)] = sure
         row |= {t(f"views.spaces.{one_of}"): one[one_of] for one_of in ("gap", "neighbours", "neighbours_chance")}
         row[t("views.beside.panel.alignment")] = one["alignment"]
         for m, uniform, same in zip((a, b), one["uniformity"], one["repeated"], strict=True):

@@ -55,7 +55,8 @@ def _picture(found: Compared, pair: tuple[str, str], key: tuple[str, str]) -> No
     from fusion.views import beside
 
     rows = [(space, one) for space in found.spaces for one in space.pairs if tuple(one["views"]) == pair]
-    names = [beside.called(space.kind, space.name) for space, _ in rows]
+    several = len({space.name for space, _ in rows if space.kind == "learned"}) > 1
+    names = [beside.called(space.kind, space.name if several else "") for space, _ in rows]
     make = lambda: beside.spaces(names, [one for _, one in rows])  # noqa: E731
     grid.show(lambda: cache.made(make, "beside", *key, *pair), "beside")
 
