@@ -161,7 +161,8 @@ def test_an_expert_that_says_next_to_nothing_is_not_drawn_and_is_named() -> None
     wide = signal.scale.clone()
     wide[0, 1] = torch.inf
     picture = posterior.experts(replace(signal, scale=wide), SAMPLE, Trace())
-    assert words.t("views.posterior.faint", count=7, all=7, name=say("image")) in picture.finding
+    one = words.t("views.posterior.faint.one", count=7, name=say("image"))
+    assert words.t("views.posterior.faint", names=one, all=7) in picture.finding
     assert np.isnan(picture.figure.data[1].x).all()
     assert words.t("views.posterior.apart", a=say("text"), b=say("image"), value="1.7") not in picture.finding
     assert np.isfinite(picture.figure.layout.xaxis.range).all()

@@ -76,14 +76,14 @@ def walk(found: Walk) -> Picture:
     key, title = "walk", t("views.walk.title", name=f"z{found.dimension + 1}")
     signal = found.made
     cells = [[_cell(signal, place, m) for place in signal.sources] for m in signal.modalities]
-    sheet = Sheet(key, 84 + ROW * len(cells), top=8, bottom=44)
+    sheet = Sheet(key, 100 + ROW * len(cells), top=8, bottom=60)
     _lay(sheet, cells, angle=-45)
     sheet.shapes.append({
         "type": "rect", "x0": found.here - 0.48, "x1": found.here + 0.48, "y0": -0.48, "y1": len(cells) - 0.52,
         "xref": "x", "yref": "y", "line": {"color": CHOSEN, "width": 2},
     })  # fmt: skip
     places = [num(float(one)) for one in found.places]
-    places[found.here] = f"<b>{places[found.here]}</b>"
+    places[found.here] = f"<br><b>{places[found.here]}</b>"  # a line below: its neighbours may be near
     sheet.set(
         xaxis={"tickvals": list(range(len(places))), "ticktext": places, "tickangle": 0,
                "title": {"text": t("views.walk.axis", name=f"z{found.dimension + 1}")}},

@@ -11,7 +11,7 @@ from fusion.views import base
 from fusion.views.base import Picture
 from fusion.views.palette import CATEGORIES, COLOURS, INK, SEQUENTIAL, scale
 from fusion.views.sheet import LINES, Sheet, bar, heat
-from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, plain, say
+from fusion.views.speech import caveat, clean, distinct, folded, join, limit_note, num, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def neighbours(
 def _bars(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[str], rule: float = 0.0) -> Sheet:
     sheet = Sheet(key, 80 + 34 * len(names), right=48)
     sheet.add(
-        "bar", x=values, y=distinct([clean(name, 20) for name in names]), orientation="h", cliponaxis=False,
+        "bar", x=values, y=distinct([folded(name, 20) for name in names]), orientation="h", cliponaxis=False,
         text=[num(float(v)) for v in values], textposition="outside", showlegend=False,
         marker={
             "color": [COLOURS.get(c, CATEGORIES[i % len(CATEGORIES)]) for i, c in enumerate(colours)],

@@ -211,10 +211,12 @@ def _faint(signal: Posterior) -> np.ndarray:
 def _silent(signal: Posterior) -> str:
     """Who says next to nothing, and in how many dimensions; "" where everybody says something everywhere."""
     faint, there = _faint(signal).sum(1), base.flags(signal.present)
-    return join(*(
-        t("views.posterior.faint", name=say(m), count=int(count), all=signal.value.shape[-1])
+    told = [
+        t("views.posterior.faint.one", name=say(m), count=int(count))
         for m, count, here in zip(signal.modalities, faint, there, strict=True) if here and count
-    ))  # fmt: skip
+    ]  # fmt: skip
+    facts = {"names": t("views.list.comma").join(told), "all": signal.value.shape[-1]}
+    return t("views.posterior.faint", **facts) if told else ""
 
 
 def _points(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fusion.views import Picture
     from fusion.views.canvas import Cloud
 
+MOST = 500  # rows of numbers sent to the browser; the file has all of them
 LASSO = ("points", "box", "lasso")
 
 Drawn = TypeVar("Drawn", "Picture", "Cloud")
@@ -107,7 +108,10 @@ def _numbers(picture: Picture | Cloud, key: str) -> None:
         wanted = st.toggle(t("grid.table"), key=f"table_{key}")
         download(lambda: picture.table, picture.key, f"csv_{key}")
     if wanted:
-        st.dataframe(picture.table, hide_index=True, key=f"frame_{key}", height="auto", alt=picture.alt)
+        count = len(picture.table)
+        if count > MOST:
+            st.caption(t("grid.first", shown=f"{MOST:,}", count=f"{count:,}"))
+        st.dataframe(picture.table.head(MOST), hide_index=True, key=f"frame_{key}", height="auto", alt=picture.alt)
 
 
 def download(table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str, label: str | None = None) -> None:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, state, stream_cache, stream_finder, stream_near, stream_parts, tabs, work
+from pages.parts import (
+    cache,
+    chrome,
+    grid,
+    state,
+    stream_cache,
+    stream_finder,
+    stream_near,
+    stream_parts,
+    tabs,
+    walking,
+    work,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -245,6 +257,7 @@ def rebuilt(on: Looked) -> None:
     from fusion.views import VIEWS
 
     if on.drawn(CrossGeneration):
+        walking.show(on)
         return
     names = on.all_of(Reconstruction)
     hidden = [name for name in names if name in on.seen.trace and bool(on.any(name).hidden.any())]
