@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import atlas, entity_rows, finder, place, work
+from pages.parts import atlas, contact, entity_rows, finder, place, work
 from pages.parts.atlas import Atlas, Column
 from pages.parts.place import Rows
 
@@ -118,6 +118,7 @@ def _chosen(dataset: DataSet, aligned: AlignedSet) -> None:
         st.header(t("map.chosen"), anchor=False)
         part = frame[frame["id"].astype(str).isin(ids)].sort_values("rank", ascending=False, na_position="last")
         st.markdown(t("map.chosen.entities", count=f"{len(part):,}", wrong=f"{int((part['rank'] > 1).sum()):,}"))
+        contact.show(dataset, part["id"].astype(str).tolist())
         entity_rows.show(dataset, aligned, part, "selection")
         return
     st.header(t("map.wrong"), anchor=False)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.links.lines import read_of
 from fusion.words import t
-from pages.parts import atlas, cache, finder, grid, link_cache, place, state, table, work
+from pages.parts import atlas, cache, contact, finder, grid, link_cache, place, state, table, work
 from pages.parts import link_question as questions
 from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import go, guard, plain
@@ -81,6 +81,7 @@ def _chosen(dataset: DataSet) -> None:
     if not ids:
         st.markdown(t("map.chosen.none"))
         return
+    contact.show(dataset, ids)
     found = [dataset.get(id) for id in ids if id in dataset.index]
     pages = max(1, -(-len(found) // PAGE))
     page = min(st.session_state.get("page_selection", 0), pages - 1)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import atlas, place, state, table
+from pages.parts import atlas, contact, place, state, table
 from pages.parts.atlas import Atlas, Column
 
 if TYPE_CHECKING:
@@ -92,4 +92,5 @@ def _chosen(dataset: DataSet, observed: Observed) -> None:
     frame = observed.frame
     part = frame[frame["id"].astype(str).isin(ids)].sort_values("match", na_position="last")
     st.markdown(t("map.chosen.tell", count=len(part), match=f"{part['match'].mean():.2f}"))
+    contact.show(dataset, part["id"].astype(str).tolist())
     table.show(dataset, part, COLUMNS, "selection")

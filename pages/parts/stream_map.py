@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import atlas, cache, grid, place, stream_rows, stream_space, work
+from pages.parts import atlas, cache, contact, grid, place, stream_rows, stream_space, work
 from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import guard
 from pages.parts.place import Rows
@@ -213,6 +213,7 @@ def _chosen(dataset: DataSet, whole: StreamedSet) -> None:
         raise FusionError(t("map.chosen.gone"))
     if whole.answers:
         st.markdown(t("map.chosen.streams", count=f"{len(part):,}", opposed=f"{int(part['opposed'].sum()):,}"))
+    contact.show(dataset, part["id"].astype(str).tolist())
     stream_rows.show(dataset, whole, part, "selection")
 
 
