@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,14 +55,15 @@ def test_every_figure_is_a_mark_and_a_number(lang: str) -> None:
     names, found = figures()
     words.use(lang)
     picture = beside.spaces(names, found)
-    drawn = Figure(picture.figure.to_dict()).to_dict()  # checked by Plotly
-    marks = {round(float(x), 5) for trace in picture.figure.to_dict()["data"] for x in trace["x"]}
+    drawn: Any = picture.figure
+    Figure(drawn.to_dict())  # checked by Plotly
+    marks = {round(float(x), 5) for trace in drawn.data for x in trace.x}
     for one in found:
         for figure in ("r1", "r10", "neighbours", "gap", "alignment", "uniformity"):
             assert {round(float(np.float32(v)), 5) for v in np.atleast_1d(one[figure])} <= marks
-    for trace in picture.figure.to_dict()["data"]:
-        low, high = drawn["layout"]["xaxis" + trace["xaxis"][1:]]["range"]
-        assert all(low <= x <= high for x in trace["x"])
+    for trace in drawn.data:
+        low, high = drawn.layout["xaxis" + trace.xaxis[1:]].range
+        assert all(low <= x <= high for x in trace.x)
     assert len(picture.table) == len(names)
     words.use("en")
 
