@@ -27,7 +27,9 @@ LONGEST = 400  # characters of a setting
 BYTES = 3 * 2**20  # of a page whose pictures stand still
 
 
-def facts(checkpoint: Checkpoint, model: FusionModel, dataset: DataSet | None = None) -> dict[str, str]:
+def facts(
+    checkpoint: Checkpoint, model: FusionModel | type[FusionModel], dataset: DataSet | None = None
+) -> dict[str, str]:
     """What a report is of: checkpoint, weights, system, and the data with its hash."""
     told = {
         t("report.checkpoint"): checkpoint.name,
