@@ -37,8 +37,16 @@ def facts(
         t("report.model"): model.card.name,
     }
     if dataset is not None:
-        told |= {t("report.data"): dataset.name, t("report.data_hash"): dataset.digest}
+        told |= {t("report.data"): named(dataset), t("report.data_hash"): dataset.digest}
     return told
+
+
+def named(dataset: DataSet) -> str:
+    """What a data set is called: a bundled one in the language in use."""
+    from fusion.data import DATASETS
+
+    key = dataset.spec or dataset.key
+    return t(f"data.{key}") if key in DATASETS else dataset.name
 
 
 def today() -> dict[str, str]:

@@ -204,11 +204,16 @@ def _json(picture: Picture) -> str:
     return made.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def _number(value: float) -> str:
+    """Three digits, a large number whole."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
 def _table(table: pd.DataFrame) -> str:
     """A table of at most MOST_TABLE_ROWS rows, numbers with three digits, everything escaped."""
     shown = table.head(MOST_TABLE_ROWS)
     columns = [shown.iloc[:, i] for i in range(shown.shape[1])]  # by place: names may repeat
-    cells = [[f"{v:.3g}" if c.dtype.kind == "f" else str(v) for v in c] for c in columns]
+    cells = [[_number(v) if c.dtype.kind == "f" else str(v) for v in c] for c in columns]
     head = "".join(f'<th scope="col">{_text(str(column))}</th>' for column in shown.columns)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_text(cells[i][row])}</td>" for i in range(shown.shape[1])) + "</tr>"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.report.made import facts, made, today
+from fusion.report.made import facts, made, named, today
 from fusion.types import FusionError
 from fusion.words import t
 
@@ -51,7 +51,7 @@ def entities_page(checkpoint: Checkpoint, dataset: DataSet, progress: Callable[[
     model = MODELS[checkpoint.model]
     of = {t("report.split"): t(f"split.{split or 'all'}"), t("report.samples"): f"{len(pairs):,} / {len(dataset):,}"}
     return Page(
-        t("report.title.set"), t("report.lead.set", name=model.card.name, data=dataset.name), figures=_figures(pairs),
+        t("report.title.set"), t("report.lead.set", name=model.card.name, data=named(dataset)), figures=_figures(pairs),
         notes=dataset.notes, facts=facts(checkpoint, model, dataset) | of | today(),
         sections=[(name, pictures) for name, pictures in sections if pictures],
         tables=((t("aligning.tab.wrong"), _wrong(seen, pairs, dataset)),), made=made(checkpoint),
@@ -139,12 +139,14 @@ def _honest(seen: AlignedSet) -> list[Picture]:
 
 def _wrong(seen: AlignedSet, pairs: pd.DataFrame, dataset: DataSet) -> pd.DataFrame:
     """The pairs whose partner is farthest from the first place."""
+    from fusion.views.speech import say
+
     worst = pairs.sort_values(["rank", "score"], ascending=[False, True], kind="stable").head(ROWS)
     name = lambda id: dataset.get(str(id)).called() if str(id) in dataset.index else ""  # noqa: E731
     shown = worst.assign(other=[name(id) for id in worst["partner"]], best=[name(id) for id in worst["best"]])
     columns = {
         "id": t("report.entity"), "name": t("table.name"), "other": t("table.other"), "best": t("table.best"),
         "rank": t("table.rank"), "score": t("table.joint"), "degree": t("table.degree"),
-        **{f"rank_{m}": t("table.rank_by", name=m) for m in seen.modalities},
+        **{f"rank_{m}": t("table.rank_by", name=say(m)) for m in seen.modalities},
     }  # fmt: skip
     return shown.loc[:, list(columns)].set_axis(list(columns.values()), axis=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fusion.links.lines import BRANCH, line, read_of
-from fusion.report.made import facts, made, today
+from fusion.report.made import facts, made, named, today
 from fusion.types import FusionError
 from fusion.words import t
 
@@ -44,7 +44,7 @@ def links_page(checkpoint: Checkpoint, dataset: DataSet, progress: Callable[[int
     model = MODELS[checkpoint.model]
     of = {t("report.split"): t(f"split.{split}"), t("report.samples"): f"{len(frame):,}"}
     return Page(
-        t("report.title.set"), t("report.lead.set", name=model.card.name, data=dataset.name),
+        t("report.title.set"), t("report.lead.set", name=model.card.name, data=named(dataset)),
         figures=_figures(frame, dataset), notes=(*dataset.notes, t("linking.tell")),
         facts=facts(checkpoint, model, dataset) | of | today(), sections=_sections(seen, frame, dataset),
         tables=((t("linking.tab.wrong"), _wrong(seen, frame)),), made=made(checkpoint),
@@ -114,6 +114,8 @@ def _relations(frame: pd.DataFrame, dataset: DataSet, branches: tuple[str, ...])
 
 def _wrong(seen: LinkSet, frame: pd.DataFrame) -> pd.DataFrame:
     """The questions whose answer is farthest from the first place."""
+    from fusion.views.speech import say
+
     worst = frame.sort_values(["rank", "score"], ascending=[False, True], kind="stable").head(ROWS)
     arrows = np.where(worst["reversed"].to_numpy(bool), "←", "→")
     asked = [f"{name} {arrow} {relation}" for name, arrow, relation in
@@ -122,6 +124,6 @@ def _wrong(seen: LinkSet, frame: pd.DataFrame) -> pd.DataFrame:
         "asked": t("linking.column.question"), "tail_name": t("linking.column.tail"),
         "best_name": t("linking.column.said"), "rank": t("linking.column.rank"),
         "popularity": t("linking.column.popularity"),
-        **{f"{BRANCH}{one}": t("table.rank_by", name=one) for one in read_of(seen.decision)},
+        **{f"{BRANCH}{one}": t("table.rank_by", name=say(one)) for one in read_of(seen.decision)},
     }  # fmt: skip
     return worst.assign(asked=asked).loc[:, list(columns)].set_axis(list(columns.values()), axis=1)

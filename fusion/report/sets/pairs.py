@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.report.made import facts, made, today
+from fusion.report.made import facts, made, named, today
 from fusion.types import FusionError
 from fusion.words import t
 
@@ -48,7 +48,7 @@ def pairs_page(checkpoint: Checkpoint, dataset: DataSet, progress: Callable[[int
     of = {t("report.split"): t(f"split.{split or 'all'}"), t("report.samples"): f"{len(rows):,} / {len(dataset):,}"}
     model = MODELS[checkpoint.model]
     return Page(
-        t("report.title.set"), t("report.lead.set", name=model.card.name, data=dataset.name),
+        t("report.title.set"), t("report.lead.set", name=model.card.name, data=named(dataset)),
         figures=_figures(frame), notes=dataset.notes, facts=facts(checkpoint, model, dataset) | of | today(),
         sections=_sections(seen, frame, rows), tables=((t("match.tab.pairs"), _doubted(frame)),), made=made(checkpoint),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusion.report.made import facts, made, today
+from fusion.report.made import facts, made, named, today
 from fusion.streams import figures
 from fusion.streams.summing import correlated, held_out, of_samples, worth_of
 from fusion.types import FusionError
@@ -48,7 +48,7 @@ def streams_page(checkpoint: Checkpoint, dataset: DataSet, progress: Callable[[i
         tables = ((t("triage.tab.disagree"), _disagreeing(seen, frame)),)
     of = {t("report.split"): t(f"split.{split}"), t("report.samples"): f"{len(frame):,} / {len(dataset):,}"}
     return Page(
-        t("report.title.set"), t("report.lead.set", name=model.card.name, data=reader.dataset.name),
+        t("report.title.set"), t("report.lead.set", name=model.card.name, data=named(reader.dataset)),
         figures=_figures(seen, frame), notes=reader.dataset.notes,
         facts=facts(checkpoint, model, reader.dataset) | of | today(),
         sections=[(name, pictures) for name, pictures in sections if pictures], tables=tables, made=made(checkpoint),
@@ -139,12 +139,14 @@ def _space(checkpoint: Checkpoint, reader: Reader) -> Sections:
 
 def _disagreeing(seen: StreamedSet, frame: pd.DataFrame) -> pd.DataFrame:
     """The samples whose modalities disagree most."""
+    from fusion.views.speech import say
+
     by = ["conflict", "opposed", "loss"]
     shown = frame.sort_values(by, ascending=False, na_position="last", kind="stable").head(ROWS)
     columns = {
         "id": t("report.sample"), "target": t("triage.column.target"), "said": t("triage.column.said"),
         "answer": t("triage.column.chance" if seen.classes else "triage.column.answer"),
-        **{f"alone_{m}": t("triage.column.alone", name=m) for m in seen.modalities},
+        **{f"alone_{m}": t("triage.column.alone", name=say(m)) for m in seen.modalities},
         "badge": t("triage.column.badge"), "conflict": t("triage.column.conflict"), "loss": t("triage.column.loss"),
     }  # fmt: skip
     return shown.loc[:, list(columns)].set_axis(list(columns.values()), axis=1)
