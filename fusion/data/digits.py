@@ -67,7 +67,8 @@ def load() -> DataSet:
         ),
         {"image": scans[:, None], "twin": scans[twin][:, None], "text": text},
         {"image": one, "twin": one, "text": length}, np.ones((len(target), 3), bool), target, split,
-        tuple(WORDS), tokens={"text": LETTERS}, inked=("image", "twin"), groups=tuple(f"form {f + 1}" for f in form),
+        tuple(WORDS), note={"image": "ink", "twin": "ink"},  # the encoder of pictures from outside
+        tokens={"text": LETTERS}, inked=("image", "twin"), groups=tuple(f"form {f + 1}" for f in form),
     )  # fmt: skip
     held = digest("digits", *words, str(twin.tolist()), digest_of(scans))
     return DataSet(

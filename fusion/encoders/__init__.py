@@ -17,6 +17,7 @@ from fusion.device import best, exclusive
 from fusion.encoders.audio import AudioEncoder, mel, resemblyzer
 from fusion.encoders.base import Check, Encoded, verify
 from fusion.encoders.image import ImageEncoder, efficientnet_lite0
+from fusion.encoders.ink import InkEncoder
 from fusion.encoders.text import TextEncoder, minilm
 from fusion.encoders.use import use
 from fusion.files import inside
@@ -44,6 +45,7 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "minilm+shape": functools.partial(minilm, shapes=True),
     "use": use,
     "efficientnet-lite0": efficientnet_lite0,
+    "ink": InkEncoder,
     "mel": mel,
     "resemblyzer": resemblyzer,
 }
