@@ -274,7 +274,7 @@ class Canonical(Signal):
 
 KINDS: tuple[type[Signal], ...] = (
     Embedding, Attention, ModalityWeights, ModalityScores, EdgeWeights, Gate, Match, Marginals, Parts, Opinions,
-    Reconstruction, Norms, Transitions, Effects, Posterior, CrossGeneration, Canonical,
+    Reconstruction, Norms, Transitions, Attribution, Effects, Posterior, CrossGeneration, Canonical,
 )  # fmt: skip
 
 S = TypeVar("S", bound=Signal)

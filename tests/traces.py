@@ -11,6 +11,7 @@ import torch
 
 from fusion.signals import (
     Attention,
+    Attribution,
     Canonical,
     CrossGeneration,
     EdgeWeights,
@@ -146,6 +147,7 @@ def made(
             name="crf_transitions", unit="logit", per_sample=False, value=torch.randn(C, C), start=torch.randn(C),
             end=torch.randn(C), classes=CLASSES, caveat="caveat.transitions",
         ),
+        *_attributions(on_text["mask"], places),
         Effects(
             name="drop", unit="probability", value=before, observables=("match", "gate", "confidence"),
             conditions=("as_is", "without_text", "without_image", "exchanged_image"),
@@ -155,6 +157,21 @@ def made(
     )  # fmt: skip
     parts_ = {"text": Text(" ".join(groups)), "image": Image(data=picture_bytes())}
     return Sample("one", parts_), Trace(signals, {"text": (names,), "image": (places,)})
+
+
+def _attributions(mask: torch.Tensor, places: Steps) -> tuple[Attribution, ...]:
+    """Of the words, sampled, both ways; of the regions, shares."""
+    regions = torch.ones(1, len(places.labels), dtype=torch.bool)
+    return (
+        Attribution(
+            name="shapley_text", unit="none", value=torch.randn(mask.shape) * mask, steps="text", mask=mask,
+            signed=True, error=torch.rand(mask.shape) * mask, caveat="caveat.explained_by_hiding",
+        ),
+        Attribution(
+            name="raw_image", unit="none", value=torch.rand(regions.shape), steps="image", mask=regions, signed=False,
+            caveat="caveat.explained_by_attention",
+        ),
+    )  # fmt: skip
 
 
 def _posterior() -> Posterior:

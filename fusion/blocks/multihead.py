@@ -47,7 +47,8 @@ class MultiHead(nn.Module):
     def forward(self, queries: Tensor, keys: Tensor, seen: Tensor, *, trace: bool = False) -> tuple[Tensor, Tensor]:
         """queries (B, Q, D), keys (B, K, D'), seen (B, K) bool -> (B, Q, D), attention (B, H, Q, K) where asked for.
 
-        Each sample must see a step. The attention is that before dropout, and asking for it changes no bit of the rest.
+        Each sample must see a step. The attention is that before dropout; asking changes no bit of the rest where no
+        derivative is wanted.
         """
         maps = self.maps.chunk(3) if hasattr(self, "maps") else (self.query_map, self.key_map, self.value_map)
         read = (queries, keys, keys)
@@ -57,12 +58,14 @@ class MultiHead(nn.Module):
         )  # (B, H, T, D/H)
         mask = seen[:, None, None, :]
         rate = self.rate if self.training else 0.0
-        context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
+        attention = q.new_zeros(0)
         if trace:
             scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
             attention = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+        if trace and torch.is_grad_enabled():
+            context = F.dropout(attention, rate) @ v  # through the weights told, so that they have a derivative
         else:
-            attention = q.new_zeros(0)
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
         return self.output(context.transpose(1, 2).flatten(2)), attention
 
 

@@ -153,6 +153,8 @@ PLANS: Mapping[str, Plan] = {
     "redundant": Plan("redundant", ("text", "audio", "vision"), 0.7),
     "additive-steps": Plan("additive", ("text", "audio", "vision"), 2.0, few=2),
     "xor-steps": Plan("xor", strength=2.0, few=2),
+    # Out of the noise, so that a network reads little else: what explanations are graded by.
+    "one-clear": Plan("one", ("audio",), strength=3.0),
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fusion.signals import (
     Attention,
+    Attribution,
     Canonical,
     CrossGeneration,
     EdgeWeights,
@@ -31,6 +32,7 @@ from fusion.signals import (
 )
 from fusion.views import (
     attention,
+    attribution,
     canonical,
     embedding,
     gate,
@@ -73,6 +75,7 @@ VIEWS: dict[type[Signal], tuple[Callable[..., Picture | None], ...]] = {
     Effects: (strips.drop,),
     Posterior: (posterior.experts, posterior.shares, posterior.subsets),
     CrossGeneration: (generation.grid,),
+    Attribution: (attribution.parts,),
     Canonical: (canonical.agreement, canonical.pairs, canonical.loadings),
 }
 WHOLE = (heads.heads,)  # views of all signals of a kind at once

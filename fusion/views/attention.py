@@ -175,7 +175,7 @@ def regions(
     sheet = _overlay(key, grid, names, values, top, opacity, chosen)
     behind = backdrop(sample, picture, fit)
     if behind is not None:
-        _put_behind(sheet, grid, behind)
+        put_behind(sheet, grid, behind)
     best = np.argsort(-values)[:3]
     spread = -float((values * np.log(np.where(values > 0, values, 1))).sum())
     facts = {
@@ -223,7 +223,7 @@ def _overlay(
     return sheet
 
 
-def _put_behind(sheet: Sheet, grid: Grid, behind: Backdrop) -> None:
+def put_behind(sheet: Sheet, grid: Grid, behind: Backdrop) -> None:
     """The padded square in white, and the picture on it, under the heat."""
     left, right, top, bottom = -0.5, grid.columns - 0.5, -0.5, grid.rows - 0.5
     sheet.shapes.append(

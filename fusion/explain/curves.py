@@ -1,0 +1,137 @@
+"""Is an explanation true? Hide the parts that it calls important, and see whether the answer follows.
+
+deletion: hide parts, the most important first, and average the target over the shares hidden; insertion: show them in
+that order, from nothing. Both are measured as a share of f(all) - f(none), so 1 is the full answer and 0 the answer
+from nothing, and both are compared with random orders and with the order reversed. A good explanation has a deletion
+area below, and an insertion area above, those of random orders.
+Sources: Samek et al. 2017, arXiv:1509.06321; Petsiuk et al. 2018, arXiv:1806.07421.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusion.explain.players import Players, worth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fusion.explain.targets import Target
+    from fusion.models.base import FusionModel
+    from fusion.types import Batch
+
+STEPS, DRAWS = 10, 10  # of a curve; random orders
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What is left of the answer while parts are hidden, or shown, in one order."""
+
+    share: np.ndarray  # (F,) of the parts, 0 to 1
+    deletion: np.ndarray  # (F,) target
+    insertion: np.ndarray  # (F,)
+
+    def area(self, which: str, span: tuple[float, float]) -> float:
+        """Mean height of a curve as a share of the way from f(none) to f(all); NaN where these are equal."""
+        none, all_ = span
+        if abs(all_ - none) < 1e-9:
+            return float("nan")
+        value = self.deletion if which == "deletion" else self.insertion
+        return float(np.trapezoid((value - none) / (all_ - none), self.share))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The curves of an order, of its reverse and of random ones, from the same passes."""
+
+    span: tuple[float, float]  # f(none), f(all)
+    own: Curve
+    reverse: Curve
+    random: tuple[Curve, ...]
+    rows: int  # that were run
+
+    def areas(self, which: str = "deletion") -> tuple[float, float, float]:
+        """Area of the order, mean of random ones, their standard deviation."""
+        chance = np.asarray([one.area(which, self.span) for one in self.random])
+        return self.own.area(which, self.span), float(chance.mean()), float(chance.std(ddof=1))
+
+    def better(self, which: str = "deletion") -> bool | None:
+        """Whether it is better than chance by two standard deviations of it; None where nothing can be told."""
+        own, mean, spread = self.areas(which)
+        if not np.isfinite(own):
+            return None
+        return own < mean - 2 * spread if which == "deletion" else own > mean + 2 * spread
+
+
+def shares(players: int, steps: int = STEPS) -> Tensor:
+    """How many parts are hidden at each point of a curve, from none to all. -> (F,) int, no number twice"""
+    return torch.linspace(0, players, min(steps, players) + 1).round().long().unique()
+
+
+def coalitions(order: Tensor, counts: Tensor) -> Tensor:
+    """Parts shown when the first `count` of an order are hidden. order (P,), counts (F,) -> (F, P) bool"""
+    place = order.argsort()
+    return place[None] >= counts[:, None]
+
+
+def trial(
+    model: FusionModel, batch: Batch, target: Target, players: Players, values: Tensor, *, signed: bool,
+    draws: int = DRAWS, seed: int = 0,
+) -> Trial:  # fmt: skip
+    """Curves of the order that values (P,) give, the highest first; signed ones in the direction of the answer.
+
+    A part is important for an answer below that from nothing when it pushes down.
+    """
+    count = len(players)
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.tensor([[False] * count, [True] * count])
+    none, all_ = worth(model, batch, target, players, ends).tolist()
+    own = (-values if signed and all_ < none else values).argsort(descending=True, stable=True)
+    orders = [own, own.flip(0), *(torch.randperm(count, generator=generator) for _ in range(draws))]
+    counts = shares(count)
+    hidden = [coalitions(order, counts) for order in orders]  # deletion; insertion shows what it hides
+    inner = [table[1:-1] for table in hidden]  # ends are the same for all
+    rows = torch.cat([*inner, *(~table for table in inner)])
+    value = worth(model, batch, target, players, rows).numpy()
+    size, made = len(counts) - 2, []
+    for i in range(len(orders)):
+        gone = value[i * size : (i + 1) * size]
+        seen = value[(len(orders) + i) * size : (len(orders) + i + 1) * size]
+        share = (counts / count).numpy()
+        made.append(Curve(share, np.concatenate(([all_], gone, [none])), np.concatenate(([none], seen, [all_]))))
+    return Trial((none, all_), made[0], made[1], tuple(made[2:]), len(rows) + 2)
+
+
+def agreement(values: Sequence[Tensor]) -> np.ndarray:
+    """Rank correlation of each pair of methods over the same parts, NaN where one is constant. K of (P,) -> (K, K)"""
+    from fusion.metrics.behaviour import spearman
+
+    count = len(values)
+    table = np.eye(count)
+    for i in range(count):
+        for j in range(i):
+            found = spearman(values[i].numpy(), values[j].numpy())
+            table[i, j] = table[j, i] = np.nan if found is None else found
+    return table
+
+
+def randomised(model: FusionModel, seed: int = 0) -> FusionModel:
+    """The same network with the numbers of each of its weights in another order: what it learned is gone, sizes stay.
+
+    Source: Adebayo et al. 2018, arXiv:1810.03292.
+    """
+    import copy
+
+    made = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in [*made.parameters(), *(b for b in made.buffers() if b.is_floating_point())]:
+            flat = weight.flatten()
+            order = torch.randperm(flat.numel(), generator=generator).to(weight.device)
+            weight.copy_(flat[order].view_as(weight))
+    return made.eval()
