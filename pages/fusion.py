@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pages.parts import chrome, faces
+from pages.parts import chrome, faces, reporting
 
-chrome.boot("fusion")
+slot = chrome.boot("fusion")
 
 with chrome.guard("fusion.title"):
     faces.show("fusion")
+with slot, chrome.guard("reporting.title"):
+    reporting.show("fusion")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pages.parts import chrome, faces
+from pages.parts import chrome, faces, reporting
 
-chrome.boot("inspect")
+slot = chrome.boot("inspect")
 
 with chrome.guard("inspect.title"):
     faces.show("inspect")
+with slot, chrome.guard("reporting.title"):
+    reporting.show("inspect")

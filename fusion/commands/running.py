@@ -67,7 +67,8 @@ def see_pair(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Pipel
             raise FusionError("Nothing to inspect: give --text, --image, or --id with --data.")
         sample = sample_of(options.text, options.image, "input")
     if donor is None and sample.image() is not None:
-        donor = next((s for s in open_data("gallery").samples if s.image() is not None), None)
+        others = (s for s in open_data("gallery").samples if s.image() is not None)
+        donor = next((s for s in others if s.image() != sample.image()), None)
     return pipeline, pipeline.inspect(sample, donor), dataset
 
 

@@ -18,6 +18,8 @@ from pages.parts import cache, headings, state, using
 from pages.parts.headings import GROUPS, PAGES
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from pages.parts.kinds import Kind
@@ -30,8 +32,11 @@ SIDEBAR = 216  # pixels; pictures need the rest
 log = logging.getLogger("fusionscope")
 
 
-def boot(page: str) -> None:
-    """First line of every page: configuration, language, state, heading, navigation, and the chips above it."""
+def boot(page: str) -> DeltaGenerator:
+    """First line of every page: configuration, language, state, heading, navigation, and the chips above it.
+
+    -> a place among the chips for what a page can do only when it knows what it shows
+    """
     use(_language())
     _, title, lead, _ = PAGES[page]
     st.set_page_config(
@@ -51,9 +56,10 @@ def boot(page: str) -> None:
         st.warning(t("error.selection"))
     _sidebar()
     with chips:
-        _chips(page)
+        slot = _chips(page)
     if headings.differs(page):  # the kind is known once the library is loaded, which no heading waits for
         purpose.markdown(t(headings.purpose(page, using.kind())[0]))
+    return slot
 
 
 def _language() -> str:
@@ -136,8 +142,9 @@ def _step(by: int) -> None:
         state.put(**{**using.OTHER, "data": chosen.data, "id": chosen.primary, "sel": state.get("sel")})
 
 
-def _chips(page: str) -> None:
-    """Checkpoint, data, language, help: one row above the heading."""
+def _chips(page: str) -> DeltaGenerator:
+    """Checkpoint, data, language, help: one row above the heading. -> a place in it"""
+    slot = None
     with guard("chrome.chips"):
         if page != "checkpoints":
             found = using.usual()
@@ -146,6 +153,7 @@ def _chips(page: str) -> None:
                 _pick_checkpoint()
             with st.popover(f"{t('chrome.data')}: {data_name(using.data_spec())}", key="chip_data"):
                 _pick_data()
+        slot = st.container(key="chip_slot", width="content")
         st.space("stretch")
         with st.popover(t("chrome.help"), key="chip_help", type="tertiary"):
             st.markdown(t(headings.purpose(page, using.kind())[1] if headings.differs(page) else PAGES[page][3]))
@@ -160,6 +168,7 @@ def _chips(page: str) -> None:
             on_change=_speak,
             required=True,
         )
+    return slot if slot is not None else st.container()
 
 
 def _speak() -> None:

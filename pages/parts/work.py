@@ -87,8 +87,14 @@ def offer(found: Checkpoint, dataset: DataSet) -> None:
         follow(key, arguments, before, t("work.compute"))
 
 
-def follow(key: str, arguments: Sequence[str], before: str, start: str, done: Callable[[], None] | None = None) -> None:
-    """A button that starts `python -m fusion ARGUMENTS`, then its progress; the page runs again when it has ended."""
+def follow(
+    key: str, arguments: Sequence[str], before: str, start: str, done: Callable[[], None] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> None:  # fmt: skip
+    """A button that starts `python -m fusion ARGUMENTS`, then its progress; the page runs again when it has ended.
+
+    prepare: what is done first when the button is pressed.
+    """
     now = jobs.status(key)
     if now is not None and now.state == "running":
         _running(key)
@@ -101,10 +107,12 @@ def follow(key: str, arguments: Sequence[str], before: str, start: str, done: Ca
         done()
         return
     st.markdown(before)
-    st.button(start, key=f"start_{key}", type="primary", on_click=_start, args=(list(arguments), key))
+    st.button(start, key=f"start_{key}", type="primary", on_click=_start, args=(list(arguments), key, prepare))
 
 
-def _start(arguments: list[str], key: str) -> None:
+def _start(arguments: list[str], key: str, prepare: Callable[[], None] | None = None) -> None:
+    if prepare is not None:
+        prepare()
     jobs.start(arguments, key)
 
 
