@@ -24,13 +24,13 @@ CATEGORIES = (
 COLOURS = {
     "text": "#0072B2", "image": "#D55E00", "video": "#D55E00", "vision": "#D55E00", "graph": "#009E73",
     "audio": "#CC79A7", "attribute": "#E69F00", "relation": "#56B4E9", "name": "#882255", "character": "#999933",
-    "char": "#999933",
+    "char": "#999933", "drawing": "#E69F00",
     "description": "#332288", "structure": "#009E73", "twin": "#E69F00", "fused": INK, "bias": INK,
 }  # fmt: skip
 SHAPES = {
     "text": "circle", "image": "diamond", "video": "diamond", "vision": "diamond", "graph": "square",
     "audio": "triangle-up", "attribute": "cross", "relation": "x", "name": "pentagon", "character": "star",
-    "char": "star",
+    "char": "star", "drawing": "diamond-tall",
     "description": "triangle-down", "structure": "square", "twin": "diamond-tall", "fused": "hexagon",
 }  # fmt: skip
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the colour, by order

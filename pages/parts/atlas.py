@@ -57,7 +57,7 @@ class Atlas:
     columns: Mapping[str, Column]  # {name in the address: column}, the first ones are offered as histograms
     text: Callable[[int], str]  # the words of a row, "" without, for labels
     figures: Callable[[str, Rows, Projection], Mapping[str, str]]  # of the quality box, before the general ones
-    shows: str  # key of the sentence on what a point is
+    shows: Callable[[str], str]  # key of the sentence on what a point of a space is
     chosen: Callable[[], None]  # what stands below the map: the rows selected
     paired: str = ""  # "" no pairs, else the ending of the words on them: "pairs" or "graph"
     lines: Callable[[Rows, tuple[str, ...], int], tuple[np.ndarray, np.ndarray]] | None = None
@@ -82,7 +82,7 @@ def show(atlas: Atlas) -> None:
     left, right = st.columns((0.7, 0.3), gap="medium")
     with left:
         projection = projected(rows, key, look)
-        _map(atlas, rows, projection, look, kept, key)
+        _map(atlas, rows, projection, look, kept, key, atlas.shows(space))
     with right, chrome.guard("map.quality"):
         _quality(atlas, space, rows, projection, key)
     with chrome.guard("map.filters"):
@@ -164,7 +164,9 @@ def labels_of(points: np.ndarray, code: np.ndarray, words: Sequence[tuple[str, .
     return found
 
 
-def _map(atlas: Atlas, rows: Rows, projection: Projection, look: Look, kept: np.ndarray | None, key: str) -> None:
+def _map(
+    atlas: Atlas, rows: Rows, projection: Projection, look: Look, kept: np.ndarray | None, key: str, shows: str
+) -> None:
     """The page's one WebGL picture. A lasso chooses samples."""
     from fusion.views import canvas as clouds
     from fusion.views import embedding
@@ -184,7 +186,7 @@ def _map(atlas: Atlas, rows: Rows, projection: Projection, look: Look, kept: np.
         lines = atlas.lines(left, (*ids, here), look.worst) if atlas.lines is not None else (None, None)
         return {
             "method": method, "pairs": lines[0], "distances": lines[1], "selected": left.of((*ids, here)),
-            "placed": seen, "total": rows.total if kept is None else len(some), "shows": atlas.shows,
+            "placed": seen, "total": rows.total if kept is None else len(some), "shows": shows,
             "kinds": kinds[some], "colour": None if values is None else values[some], "colour_name": axis,
         }  # fmt: skip
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from fusion.types import Sample
 
 MOST = 60  # samples at once
-SIDE = 96  # pixels of a picture
-CARD = 116  # pixels of a card
-LONGEST = 34  # characters of a link
+SIDE = 72  # pixels of a picture
+CARD = 86  # pixels of a card
+LONGEST = 48  # characters of a link
 
 
 def show(dataset: DataSet, ids: Sequence[str]) -> None:

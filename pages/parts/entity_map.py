@@ -42,7 +42,7 @@ def show() -> None:
         spaces={m: t("map.space.joint") if m == JOINT else say(m) for m in (JOINT, *aligned.modalities)},
         rows=lambda space: rows_of(dataset, aligned, space), columns=columns,
         text=lambda row: dataset.samples[row].called(), figures=lambda _, rows, projection: _figures(aligned, rows),
-        shows="views.map.shows_entities", paired="graph",
+        shows=lambda _: "views.map.shows_entities", paired="graph",
         lines=lambda rows, ids, worst: _lines(aligned, rows, ids, worst),
         chosen=lambda: _chosen(dataset, aligned),
     ))  # fmt: skip

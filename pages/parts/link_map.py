@@ -39,7 +39,7 @@ def show() -> None:
         spaces={name: say(name) for name in reversed(read_of(whole.decision))},
         rows=lambda space: rows_of(dataset, whole, space),
         columns={"degree": Column(t("map.colour.degree.axis"), degree)}, text=lambda row: dataset.samples[row].called(),
-        figures=lambda _, rows, projection: _figures(rows), shows="views.map.shows_kinds",
+        figures=lambda _, rows, projection: _figures(rows), shows=lambda _: "views.map.shows_kinds",
         chosen=lambda: _chosen(dataset), help="map.space.help.triples", kind="map.colour.kind",
     ))  # fmt: skip
     with guard("map.agreement"):

@@ -44,7 +44,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
     atlas.show(Atlas(
         key=key, data=dataset.spec or dataset.key, spaces={SPACE: t("map.space.aligned")},
         rows=lambda _: place.rows_of(observed, key), columns=columns, text=lambda row: dataset.get(ids[row]).text(),
-        figures=lambda _, rows, projection: _figures(frame, rows), shows="views.map.shows", paired="pairs",
+        figures=lambda _, rows, projection: _figures(frame, rows), shows=lambda _: "views.map.shows", paired="pairs",
         lines=atlas.farthest, placed=placed, chosen=lambda: _chosen(dataset, observed),
     ))  # fmt: skip
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import atlas, cache, contact, grid, place, stream_rows, stream_space, work
+from pages.parts import atlas, cache, contact, grid, place, stream_place, stream_rows, stream_space, work
 from pages.parts.atlas import Atlas, Column
 from pages.parts.chrome import guard
 from pages.parts.place import Rows
@@ -37,17 +37,26 @@ def show() -> None:
     ids = whole.frame["id"].astype(str).tolist()
     shared = views_of(whole) if stream_space.kept(checkpoint) else ()
     spaces = {VIEWS: t("map.space.views")} if shared else {}
+    own = stream_place.brought(checkpoint, dataset) if shared else None
     atlas.show(Atlas(
         key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
         spaces=spaces | {name: level_of(whole, name) for name in ordered(whole)},
         rows=lambda space: together(whole, shared) if space == VIEWS else rows_of(whole, space),
         columns=columns_of(whole), text=lambda row: words_of(dataset, ids[row]),
-        figures=lambda _, rows, projection: _figures(whole, rows), shows="views.map.shows_samples",
+        figures=lambda _, rows, projection: _figures(whole, rows), shows=_point,
         chosen=lambda: _chosen(dataset, whole), kind="map.colour.modality" if shared else "",
         help="map.space.help.streams", paired="pairs" if shared else "", lines=atlas.farthest if shared else None,
+        placed=lambda rows, projection: stream_place.placed(own, whole, rows, projection),
     ))  # fmt: skip
+    with guard("placing.title"):
+        stream_place.near(dataset, whole, shared, own)
     with guard("map.levels"):
         _levels(whole, (checkpoint.digest, dataset.digest))
+
+
+def _point(space: str) -> str:
+    """Key of the sentence on what a point of a space is."""
+    return "views.map.shows_views" if space == VIEWS else "views.map.shows_samples"
 
 
 def words_of(dataset: DataSet, id: str) -> str:
