@@ -23,6 +23,7 @@ from fusion.views.speech import percent
 from pages.parts import library, matching, rate, retrieval
 from pages.parts.pairs import of_split
 from pages.parts.state import Selection
+from tests.contact_sheet import linked
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = 24
@@ -262,6 +263,7 @@ def test_the_map_lists_the_selection_and_says_its_figures(app: Open, observed: O
     at.session_state["selection"] = Selection(spec, ("row-3", "row-8"), "row-3")
     at.run()
     assert set(rows(at)) == {"row-3", "row-8"}
+    assert linked(at) == rows(at)
     assert told("map.chosen.tell", count=2, match=f"{observed.frame['match'].iloc[[3, 8]].mean():.2f}") in said(at)
 
 

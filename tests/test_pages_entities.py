@@ -24,6 +24,7 @@ from fusion.data.graphs import GraphSet
 from fusion.models import maf, mclea, meaformer
 from fusion.types import Image
 from pages.parts import cache, entity_map, entity_tabs, finder, kinds, listening
+from tests.contact_sheet import linked
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("inspect", "fusion", "map", "match")
@@ -385,6 +386,7 @@ def test_the_map_lists_wrong_ones_until_others_are_chosen(
     at.session_state["selection"] = Selection("emoji", (held_out(aligned),), held_out(aligned))
     at.run()
     assert frame(at, "other")["id"].tolist() == [held_out(aligned)]
+    assert linked(at) == ([held_out(aligned)] if few.get(held_out(aligned)).image() else [])
 
 
 def test_hits_and_ranks_are_those_of_the_set(app: Open, aligned: AlignedSet) -> None:

@@ -24,6 +24,7 @@ from fusion.models import imf, mclea
 from fusion.types import Image
 from fusion.views.speech import num, percent
 from pages.parts import beyond, cache, link_fusion, link_map, link_match, link_question, link_tabs, place
+from tests.contact_sheet import linked
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("inspect", "fusion", "map", "match")
@@ -364,6 +365,7 @@ def test_the_map_lies_by_branch_and_kinds_of_neighbours_are_counted(app: Open, f
     at.session_state["selection"] = Selection("keywords", (id,), id)
     at.run()
     assert frame(at, "degree")["id"].tolist() == [id]
+    assert linked(at) == ([id] if "picture" in frame(at, "degree") else [])
 
 
 def test_what_was_not_computed_is_offered(app: Open, monkeypatch: pytest.MonkeyPatch) -> None:

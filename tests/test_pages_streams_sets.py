@@ -21,6 +21,7 @@ from fusion.streams.inspection import Reader
 from fusion.streams.whole import StreamedSet, whole
 from fusion.views.speech import num, percent
 from pages.parts import cache, place, stream_figures, stream_fusion, stream_map, stream_match, stream_sets
+from tests.contact_sheet import linked
 from tests.test_streams_training import planted
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -345,6 +346,7 @@ def test_a_selection_stands_below_the_map_and_opens_in_inspect(app: Open, found:
     assert expected in said(at)
     table = next(one.value for one in at.dataframe if "conflict" in one.value)
     assert sorted(table["id"]) == sorted(ids)
+    assert linked(at) == (table["id"].tolist() if "picture" in table else [])
 
 
 # Match
