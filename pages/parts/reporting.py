@@ -12,7 +12,7 @@ import fusion
 from fusion.files import atomic_file, digest, home
 from fusion.types import FusionError
 from fusion.words import current, t
-from pages.parts import cache, chrome, finder, link_finder, pickers, state, stream_finder, using, work
+from pages.parts import cache, finder, link_finder, pickers, state, stream_finder, using, work
 from pages.parts import link_question as questions
 
 if TYPE_CHECKING:
