@@ -65,9 +65,12 @@ def _notes(found: Compared) -> None:
     """What was fitted and how, and which spaces have no figures."""
     from fusion.views.beside import called
 
+    lacking: dict[str, list[str]] = {}
     for space in found.spaces:
         if space.why:
-            st.info(t("beside.lacks", space=called(space.kind, space.name), reason=_why(space)))
+            lacking.setdefault(_why(space), []).append(called(space.kind, space.name))
+    for reason, names in lacking.items():
+        st.info(t("beside.lacks", space=t("views.list.comma").join(names), reason=reason))
     for space in found.spaces:
         if space.facts and not space.why:
             st.caption(_fitted(space))

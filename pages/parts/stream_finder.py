@@ -80,18 +80,21 @@ def edited(checkpoint: Checkpoint) -> tuple[Edit, ...]:
 
 def chosen(dataset: DataSet) -> Chosen | None:
     """The sample in the address, else one of the parts that were brought; None without either."""
+    id = state.get("id")
+    return Chosen(dataset.get(id)) if id else own()
+
+
+def own() -> Chosen | None:
+    """The parts that were brought as a sample, None without any."""
     from fusion.files import digest
     from fusion.types import Sample, Text
 
-    id = state.get("id")
-    if id:
-        return Chosen(dataset.get(id))
-    parts: dict[str, Part] = dict(_brought())
+    found: dict[str, Part] = dict(_brought())
     known = [f"{m} {cache.content(part)}" for m, part in _brought().items()]
     if state.get("text").strip():
-        parts["text"] = Text(state.get("text"))
+        found["text"] = Text(state.get("text"))
         known.append(f"text {state.get('text')}")
-    return Chosen(Sample(OWN, parts), digest(*sorted(known))) if parts else None
+    return Chosen(Sample(OWN, found), digest(*sorted(known))) if found else None
 
 
 def _brought() -> dict[str, Image | Audio]:
@@ -118,7 +121,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet, whole: StreamedSet | None, no
         )  # fmt: skip
         source = st.session_state.get("stream_source") or "data"
     if source == OWN:
-        _own(checkpoint, dataset)
+        parts(checkpoint, dataset)
     else:
         _of_set(dataset, whole)
     if now is not None:
@@ -186,7 +189,7 @@ def first(dataset: DataSet, whole: StreamedSet | None) -> list[Sample]:
     return list({sample.id: sample for sample in found}.values())
 
 
-def _own(checkpoint: Checkpoint, dataset: DataSet) -> None:
+def parts(checkpoint: Checkpoint, dataset: DataSet) -> None:
     """A text to type, a picture and a recording to drop, of the modalities that the checkpoint has encoders for."""
     from fusion.views.speech import say
 
