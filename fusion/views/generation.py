@@ -44,7 +44,7 @@ def grid(signal: CrossGeneration, sample: Sample, trace: Trace) -> Picture:
         there |= {source} & set(signal.modalities) if here else set()
     sources = [
         source for source, here in zip(signal.sources, told, strict=True)
-        if here and ("+" not in source or set(source.split("+")) != there)  # that is "all" then
+        if here and (len(there) > 1 or source != "all") and not ("+" in source and set(source.split("+")) == there)
     ]  # fmt: skip
     rows = [TRUTH, *sources]
     cells = [[_cell(signal, row, m) for m in signal.modalities] for row in rows]
