@@ -37,7 +37,7 @@ def show() -> None:
     ids = whole.frame["id"].astype(str).tolist()
     shared = views_of(whole) if stream_space.kept(checkpoint) else ()
     spaces = {VIEWS: t("map.space.views")} if shared else {}
-    own = stream_place.brought(checkpoint, dataset) if shared else None
+    own = stream_place.brought(checkpoint, dataset, whole, shared) if shared else None
     atlas.show(Atlas(
         key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
         spaces=spaces | {name: level_of(whole, name) for name in ordered(whole)},
@@ -48,8 +48,6 @@ def show() -> None:
         help="map.space.help.streams", paired="pairs" if shared else "", lines=atlas.farthest if shared else None,
         placed=lambda rows, projection: stream_place.placed(own, whole, rows, projection),
     ))  # fmt: skip
-    with guard("placing.title"):
-        stream_place.near(dataset, whole, shared, own)
     with guard("map.levels"):
         _levels(whole, (checkpoint.digest, dataset.digest))
 

@@ -37,19 +37,31 @@ class Own:
     vectors: dict[str, np.ndarray]  # {name of an embedding: (K,)}
 
 
-def brought(checkpoint: Checkpoint, dataset: DataSet) -> Own | None:
-    """The parts typed or dropped here or on Inspect, through the checkpoint; None without any."""
+def brought(checkpoint: Checkpoint, dataset: DataSet, whole: StreamedSet, names: Sequence[str]) -> Own | None:
+    """Boxes for parts of one's own, and what lies near to them; parts of Inspect stay. None without any."""
     if not stream_finder.droppable(checkpoint):
         return None
-    with st.expander(t("placing.title"), expanded=stream_finder.own() is not None, key="placing"):
+    with st.expander(t("placing.title"), expanded=_own(checkpoint) is not None, key="placing"):
         st.markdown(t("placing.tell"))
-        stream_finder.parts(checkpoint, dataset)
+        left, right = st.columns((0.36, 0.64), gap="medium")
+        with left:
+            stream_finder.parts(checkpoint, dataset)
+        with right, chrome.guard("placing.title"):
+            now = _own(checkpoint)
+            if now is None:
+                return None
+            own = Own(now, _vectors(checkpoint, dataset, now))
+            near(dataset, whole, names, own)
+            return own
+    return None
+
+
+def _own(checkpoint: Checkpoint) -> Chosen | None:
+    """What was brought, where the checkpoint reads any of it: parts may be left from another one."""
     now = stream_finder.own()
     if now is None or not set(now.sample.parts) & set(stream_finder.droppable(checkpoint)):  # left from another one
         return None
-    with chrome.guard("placing.title"):
-        return Own(now, _vectors(checkpoint, dataset, now))
-    return None
+    return now
 
 
 def _vectors(checkpoint: Checkpoint, dataset: DataSet, now: Chosen) -> dict[str, np.ndarray]:
@@ -93,26 +105,25 @@ def inspected(
         one.name: one.value[0].float().numpy() for one in seen.trace.of(Embedding)
         if one.name in names and seen.present.get(one.modality)
     }  # fmt: skip
-    near(dataset, whole, names, Own(now, vectors) if vectors else None)
+    if len(vectors) and len(names) > 1:
+        with st.container(border=True, key="card_across"):
+            near(dataset, whole, names, Own(now, vectors))
 
 
-def near(dataset: DataSet, whole: StreamedSet, names: Sequence[str], own: Own | None) -> None:
+def near(dataset: DataSet, whole: StreamedSet, names: Sequence[str], own: Own) -> None:
     """For each own view the nearest samples in every other view, with their picture or words."""
-    if own is None:
-        return
     from fusion.streams.placing import across
     from fusion.views.speech import say
 
     found = across(whole, own.vectors, names, without="" if own.now.own else own.now.sample.id)
     if not found:
         return
-    with st.container(border=True, key="card_across"):
-        st.markdown(f"##### {t('placing.near')}")
-        st.caption(t("placing.near.tell"))
-        for at, one in enumerate(found):
-            st.markdown(t("placing.way", given=say(one.given), seen=say(one.seen)))
-            with st.container(horizontal=True, gap="small", key=f"across_{at}"):
-                _cards(dataset, one, at)
+    st.markdown(f"##### {t('placing.near')}")
+    st.caption(t("placing.near.tell"))
+    for at, one in enumerate(found):
+        st.markdown(t("placing.way", given=say(one.given), seen=say(one.seen)))
+        with st.container(horizontal=True, gap="small", key=f"across_{at}"):
+            _cards(dataset, one, at)
 
 
 def _cards(dataset: DataSet, one: Found, at: int) -> None:
