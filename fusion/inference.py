@@ -13,6 +13,7 @@ from fusion import checkpoints, reference
 from fusion.device import best, exclusive
 from fusion.encoders import image_encoder, text_encoder
 from fusion.explain.ablation import drop_test, expand
+from fusion.explain.asking import Case
 from fusion.features import encode_texts
 from fusion.files import digest
 from fusion.types import Batch, FusionError, Sample, Steps
@@ -142,6 +143,13 @@ class Pipeline:
         """One forward pass, alone on the model."""
         with torch.inference_mode(), exclusive(self.checkpoint.digest):
             return self.model(batch, trace=trace)
+
+    def case(self, sample: Sample) -> Case:
+        """A sample, ready to be asked why. Raises FusionError as `inspect` does."""
+        if not sample.text().strip() and sample.image() is None:
+            raise FusionError("There is neither a text nor an image; give at least one of them.")
+        text, image = self.encode([sample])
+        return Case(self.model, self.batch([sample], text, image), self.checkpoint.digest)
 
     def inspect(self, sample: Sample, donor: Sample | None = None) -> Observation:
         """Run one sample, with the drop test in the same pass. `donor` gives the image to exchange.

@@ -45,7 +45,7 @@ def _parts(name: str, length: int, trace: Trace, batch: Batch) -> dict[str, int]
         starts = [sum(list(sizes.values())[:i]) for i in range(len(sizes))]
         return dict(zip(sizes, starts, strict=True))
     labels = trace.steps[name][0].labels if name in trace.steps else ()
-    for m in batch.modalities:
+    for m in sorted(batch.modalities, key=lambda m: name.partition("+")[0] != m):  # two pictures have equal places
         own = batch.steps[m][0].labels if m in batch.steps else ()
         for first in range(len(labels) - len(own) + 1):
             if own and labels[first : first + len(own)] == own:

@@ -81,18 +81,22 @@ def coalitions(order: Tensor, counts: Tensor) -> Tensor:
 
 def trial(
     model: FusionModel, batch: Batch, target: Target, players: Players, values: Tensor, *, signed: bool,
-    draws: int = DRAWS, seed: int = 0,
+    draws: int = DRAWS, seed: int = 0, chance: tuple[Curve, ...] = (),
 ) -> Trial:  # fmt: skip
     """Curves of the order that values (P,) give, the highest first; signed ones in the direction of the answer.
 
-    A part is important for an answer below that from nothing when it pushes down.
+    A part is important for an answer below that from nothing when it pushes down. chance: random curves that another
+    trial of the same parts made, which are not run again.
     """
     count = len(players)
     generator = torch.Generator().manual_seed(seed)
     ends = torch.tensor([[False] * count, [True] * count])
     none, all_ = worth(model, batch, target, players, ends).tolist()
-    own = (-values if signed and all_ < none else values).argsort(descending=True, stable=True)
-    orders = [own, own.flip(0), *(torch.randperm(count, generator=generator) for _ in range(draws))]
+    shuffled = torch.randperm(count, generator=generator)  # parts of whom nothing is said have no order of their own
+    ranked = (-values if signed and all_ < none else values)[shuffled].argsort(descending=True, stable=True)
+    own = shuffled[ranked]
+    orders = [own, own.flip(0)]
+    orders += [torch.randperm(count, generator=generator) for _ in range(0 if chance else draws)]
     counts = shares(count)
     hidden = [coalitions(order, counts) for order in orders]  # deletion; insertion shows what it hides
     inner = [table[1:-1] for table in hidden]  # ends are the same for all
@@ -104,7 +108,7 @@ def trial(
         seen = value[(len(orders) + i) * size : (len(orders) + i + 1) * size]
         share = (counts / count).numpy()
         made.append(Curve(share, np.concatenate(([all_], gone, [none])), np.concatenate(([none], seen, [all_]))))
-    return Trial((none, all_), made[0], made[1], tuple(made[2:]), len(rows) + 2)
+    return Trial((none, all_), made[0], made[1], chance or tuple(made[2:]), len(rows) + 2)
 
 
 def agreement(values: Sequence[Tensor]) -> np.ndarray:

@@ -91,7 +91,7 @@ def explain(
     elif method == "integrated":
         steps, gap, passes = gradients.integrated(model, batch, target)
     elif method == "grad_cam":
-        judged = tuple(m for m in judged if _is_picture(batch, m))
+        judged = tuple(m for m in judged if is_picture(batch, m))
         if not judged:
             raise FusionError(
                 f"Grad-CAM needs regions of a picture, and {model.card.name} reads none here; choose integrated "
@@ -140,7 +140,7 @@ def _gathered(players: Players, steps: Mapping[str, Tensor]) -> Tensor:
     return players.gather(at_home).cpu()
 
 
-def _is_picture(batch: Batch, modality: str) -> bool:
+def is_picture(batch: Batch, modality: str) -> bool:
     """Whether the steps are places of a picture, by what they are called."""
     rows = batch.steps.get(modality)
     found = [label for label, group in zip(rows[0].labels, rows[0].group, strict=True) if group >= 0] if rows else []
@@ -183,4 +183,4 @@ def shares(told: Told) -> dict[str, float]:
     return {m: value / total if total > 0 else 0.0 for m, value in found.items()}
 
 
-__all__ = ["FIRST", "METHODS", "Method", "Told", "explain", "fresh", "numbers", "shares", "totals"]
+__all__ = ["FIRST", "METHODS", "Method", "Told", "explain", "fresh", "is_picture", "numbers", "shares", "totals"]

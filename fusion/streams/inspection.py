@@ -15,6 +15,7 @@ from fusion import missing, types
 from fusion.data import DataSet
 from fusion.device import best, exclusive
 from fusion.explain.ablation import DOMINANCE, shapley
+from fusion.explain.asking import Case
 from fusion.explain.subsets import NONE, called, members, one_removed, subsets
 from fusion.inference import Notice
 from fusion.signals import Effects, FusionOutput
@@ -130,6 +131,25 @@ class Reader:
             present={m: bool(after.has(m)[0]) for m in self.names}, notices=notices,
             seconds={"encode": encoded - started, "model": done - encoded, "total": done - started},
         )  # fmt: skip
+
+    def case(self, sample: Sample | str, edits: Sequence[Edit] = ()) -> Case:
+        """A sample after some edits, ready to be asked why. Raises FusionError as `inspect` does."""
+        sample = self.dataset.get(sample) if isinstance(sample, str) else sample
+        batch, _ = self.batch(sample)
+        for edit in edits:
+            batch = self.edited(batch, edit)
+        if not bool(batch.present.any()):
+            raise FusionError("Nothing is left to answer from; leave one modality in.")
+        return Case(self.model, batch.to(best()[0]), self.checkpoint.digest, self._prior())
+
+    def _prior(self) -> dict[str, float]:
+        """The target from nothing: the mean score of training, or the log-odds of each class there."""
+        if not self.prior.size:
+            return {}
+        if not self.model.classes:
+            return {"": float(self.prior.reshape(-1)[0])}
+        chance = self.prior.clip(1e-6, 1 - 1e-6)
+        return dict(zip(self.model.classes, np.log(chance / (1 - chance)).tolist(), strict=True))
 
     @property
     def span(self) -> tuple[float, float]:

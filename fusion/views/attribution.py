@@ -14,7 +14,7 @@ from fusion.views.base import Picture
 from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, scale, thin
 from fusion.views.rows import Grid, grid_of, rows_of
 from fusion.views.sheet import LINES, Sheet, bar
-from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, percent, plain, say, signed
+from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, percent, plain, say
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def parts(
         sheet = _in_time(key, values, error, signal)
     order = np.argsort(-np.abs(values))[:3]
     facts = {
-        "modality": say(signal.steps), "sum": signed(float(values.sum())), "count": len(values),
+        "modality": say(signal.steps), "sum": _number(float(values.sum()), signal.signed), "count": len(values),
         "top": t("views.list.semicolon").join(
             t("views.attribution.one", name=names[i], value=_number(float(values[i]), signal.signed)) for i in order
         ),
@@ -82,7 +82,7 @@ def parts(
 
 
 def _number(value: float, direction: bool) -> str:
-    return signed(value) if direction else num(value)
+    return num(value) if not direction else ("−" if value < 0 else "+") + num(abs(value))
 
 
 def _over_picture(key: str, grid: Grid, values: np.ndarray, most: float, direction: bool, names: list[str]) -> Sheet:
@@ -125,7 +125,7 @@ def _named(key: str, labels: list[str], values: np.ndarray, error: np.ndarray | 
         hovertemplate="%{y}: %{x:.4f}<extra></extra>", **spread,
     )  # fmt: skip
     sheet.clicks()
-    reach = float(np.abs(values).max()) * 1.3 or 1.0
+    reach = float(np.abs(values).max()) * (1.7 if (values < 0).any() else 1.3) or 1.0
     sheet.set(
         xaxis={"title": {"text": t("views.axis.moved")}, "range": [-reach if (values < 0).any() else 0, reach],
                "zeroline": True, "zerolinecolor": INK, "nticks": 6},
@@ -204,7 +204,7 @@ def deletion(
     )
     return Picture(
         key, title, sheet.figure(), t(f"views.{which}.alt", **facts), drawn,
-        t(f"views.deletion.{verdict}", **facts), t(f"views.{which}.shows"), t("views.deletion.hides"),
+        t(f"views.deletion.{verdict}", **facts), t(f"views.{which}.shows", **facts), t("views.deletion.hides"),
     )  # fmt: skip
 
 

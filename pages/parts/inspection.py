@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import attending, cache, chrome, grid, tabs
+from pages.parts import attending, cache, chrome, explaining, grid, tabs
+from pages.parts.chrome import plain
 from pages.parts.inspected import Inspected
 
 if TYPE_CHECKING:
@@ -189,5 +190,38 @@ def drop(on: Inspected) -> None:
     st.caption(t("inspect.badge_rule"))
 
 
+def explain(on: Inspected) -> None:
+    """Why a tag or the match score is what it is."""
+    on.words("words_explain")
+    explaining.show(
+        explaining.Subject(
+            on.sample, lambda: cache.pipeline(on.checkpoint).case(on.sample), on.key[:3], _targets(on),
+            lambda modality: (on.shown(), on.fit()) if modality == "image" else (None, "pad"),
+        )
+    )  # fmt: skip
+
+
+def _targets(on: Inspected) -> list[tuple[str, str]]:
+    """The tag of the chosen word, else of the first one found, and the match score."""
+    steps = next(iter(on.trace.steps.get("text", ())), None)
+    found = []
+    if steps is not None and steps.groups:
+        word = on.word() or 0
+        step = steps.group.index(word)
+        tag = cache.pipeline(on.checkpoint).model.classes[on.seen.path[step]]
+        found.append((f"tag:{step}:{tag}", t("explain.target.tag", word=plain(steps.groups[word], 40), tag=tag)))
+    if on.seen.match is not None:
+        found.append(("match", t("explain.target.match")))
+    return found if on.seen.spans or on.word() is not None else found[::-1]  # without a name, the match says more
+
+
 # In reading order: first the whole, then what happened inside, then what changes.
-TABS = {"overview": overview, "attention": attending.show, "gate": gate, "tags": tag, "space": space, "drop": drop}
+TABS = {
+    "overview": overview,
+    "attention": attending.show,
+    "gate": gate,
+    "tags": tag,
+    "space": space,
+    "explain": explain,
+    "drop": drop,
+}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Names in the address, in ASCII whatever the language. `layer` is the name of an attention signal.
 CARRIED = ("ckpt", "data", "lang")
 OWN = {
-    "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token"),
+    "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token", "why", "how"),
     "fusion": ("modality", "what", "tab"),
     "map": ("sel", "method", "dims", "seed", "space", "colour", "density", "labels", "filter", "tab"),
     "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),

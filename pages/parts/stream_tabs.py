@@ -10,12 +10,14 @@ from fusion.words import t
 from pages.parts import (
     cache,
     chrome,
+    explaining,
     grid,
     state,
     stream_cache,
     stream_finder,
     stream_near,
     stream_parts,
+    stream_place,
     tabs,
     walking,
     work,
@@ -239,6 +241,7 @@ def space(on: Looked) -> None:
                     return streams.neighbours(found, label, seen.classes, seen.scale, usual)
 
                 on.show(make, f"near_{told}", edited=bool(line), on_pick=_open)
+        stream_place.inspected(on.checkpoint, on.dataset, whole, on.now, seen)
     widths: dict[int, list[str]] = {}
     for name in on.all_of(Embedding):
         widths.setdefault(on.any(name).value.shape[-1], []).append(name)
@@ -303,7 +306,26 @@ def what_if(on: Looked) -> None:
     st.caption(t("streams.seconds", total=f"{seconds['total'] * 1000:.0f}", encode=f"{seconds['encode'] * 1000:.0f}"))
 
 
+def explain(on: Looked) -> None:
+    """Why the answer is what it is, after the edits that were made."""
+    from fusion.views.speech import answered
+
+    seen, sample = on.seen, on.now.sample
+    targets = [("answer", t("explain.target.answer"))]
+    if seen.classes:
+        others = [one for one in seen.classes if one != seen.answer.said]
+        targets = [(f"answer:{seen.answer.said}", t("explain.target.class.said", name=answered(seen.answer.said)))]
+        targets += [(f"answer:{one}", t("explain.target.class", name=answered(one))) for one in others]
+    reader = stream_cache.reader(on.checkpoint, on.dataset)
+    explaining.show(
+        explaining.Subject(
+            sample, lambda: reader.case(sample, seen.edits), (*on.key, on.line), targets, lambda m: _behind(on, m)
+        )
+    )
+
+
 # In reading order: the whole, what the modalities take from each other, how they are fused, where that leads.
 TABS: dict[str, Callable[[Looked], None]] = {
-    "overview": overview, "crossing": crossing, "fused": fused, "space": space, "rebuilt": rebuilt, "whatif": what_if,
+    "overview": overview, "crossing": crossing, "fused": fused, "space": space, "rebuilt": rebuilt,
+    "explain": explain, "whatif": what_if,
 }  # fmt: skip
