@@ -99,7 +99,7 @@ def test_the_walk_reaches_as_far_as_it_is_told(app: Open, home: Path) -> None:
 def test_every_subset_has_its_row(app: Open, home: Path) -> None:
     at = app()
     text = said(at)
-    pair = words.t("views.list.plus").join((words.t("name.image"), words.t("name.text")))
+    pair = f"{words.t('name.image')} + {words.t('name.text')}"
     assert pair in text, "what the twin looks like by the two others"
     assert len(at.get("plotly_chart")) == 2
 

@@ -132,7 +132,7 @@ def test_a_subset_that_is_all_there_is_stands_once_and_a_smaller_one_beside_it()
     assert len(generation.grid(here, SAMPLE, Trace()).table) == 1 + 3
     every = generation.grid(replace(here, told=torch.ones_like(two)), SAMPLE, Trace())
     assert len(every.table) == 1 + 7
-    together = words.t("views.list.plus").join((say("image"), say("audio")))
+    together = f"{say('image')} + {say('audio')}"
     assert words.t("views.generation.from", name=together) in every.table.iloc[:, 0].tolist()
     assert together in every.finding, "of the text, which it was not told, it says something"
 

@@ -156,7 +156,7 @@ def _finding(signal: CrossGeneration, sources: list[str], cells: dict[tuple[str,
         if known:
             (low, best), (high, worst) = known[0], known[-1]
             facts = {"made": say(m), "near": _name(best), "low": num(low), "far": _name(worst), "high": num(high)}
-            near.append(t("views.generation.near" if len(known) > 1 else "views.generation.one", **facts))
+            near.append(t("views.generation.near" if num(low) != num(high) else "views.generation.one", **facts))
     return join(*read, t("views.generation.finding", all=apart.join(near)) if near else t("views.generation.unknown"))
 
 
@@ -214,10 +214,10 @@ def _face(table: np.ndarray, picture: tuple[int, ...], inked: bool = False) -> s
 
 
 def _name(source: str) -> str:
-    """What is made from, within a sentence: "image and text", "everything"."""
+    """What is made from, within a sentence: "image + text", "everything"."""
     if source == "all":
         return t("views.generation.everything")
-    return t("views.list.plus").join(say(one) for one in source.split("+"))
+    return " + ".join(say(one) for one in source.split("+"))
 
 
 def _source(source: str) -> str:

@@ -112,7 +112,7 @@ def subsets(signal: Posterior, sample: Sample, trace: Trace) -> Picture:
     key, title = f"lost-{signal.name}", t("views.lost.title")
     there = base.flags(signal.subset_present)
     kept = [subset for subset, here in zip(signal.subsets, there, strict=True) if here]
-    names = [t("views.list.plus").join(say(m) for m in subset) for subset in kept]
+    names = [" + ".join(say(m) for m in subset) for subset in kept]
     mean, spread = base.array(signal.subset_mean)[there], base.array(signal.subset_scale)[there]  # (S', Z)
     joint, joint_spread = base.array(signal.joint), base.array(signal.joint_scale)
     away = np.sqrt(np.square(mean - joint).sum(1) + np.square(spread - joint_spread).sum(1))

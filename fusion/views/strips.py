@@ -37,7 +37,7 @@ def weights(
     key, title = f"weights-{signal.name}", t("views.weights.title")
     values = base.array(signal.value)
     voices = [m.removeprefix(WITH) for m in signal.modalities]  # a component of several, or a modality
-    names = [t("views.list.plus").join(say(one) for one in m.split("+")) for m in voices]
+    names = [" + ".join(say(one) for one in m.split("+")) for m in voices]
     names = [t("views.weights.filled", name=n) if m in filled else n for n, m in zip(names, voices, strict=True)]
     labels = distinct([folded(n, 24) for n in names])
     colours = [COLOURS.get(m, CATEGORIES[i % 10]) for i, m in enumerate(voices)]
