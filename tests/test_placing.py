@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -83,6 +85,19 @@ def test_a_sample_of_the_set_is_no_answer_to_itself(opened: tuple[Reader, Stream
     assert {(one.given, one.seen) for one in placing.across(seen, own, NAMES)} == {("image", "twin"), ("twin", "image")}
     for one in placing.across(seen, own, NAMES, without=sample.id):
         assert sample.id not in one.ids
+
+
+def test_a_vector_that_samples_share_is_named_once(opened: tuple[Reader, StreamedSet]) -> None:
+    reader, seen = opened
+    own, _ = placing.vectors(reader, reader.dataset.samples[0])
+    best = placing.across(seen, own, NAMES)[0]
+    table = torch.from_numpy(seen.vectors("canonical_twin").copy())
+    first = seen.frame["id"].tolist().index(best.ids[0])
+    table[100:120] = table[first]
+    doubled = replace(seen, _vectors=lambda: {name: table for name in NAMES})
+    found = placing.across(doubled, own, NAMES)[0]
+    assert len(set(np.round(found.cosine, 6))) == len(found.ids) == placing.NEAREST
+    assert found.cosine[0] == pytest.approx(best.cosine[0])
 
 
 def test_nothing_and_other_widths_are_refused(opened: tuple[Reader, StreamedSet]) -> None:

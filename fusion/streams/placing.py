@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fusion.types import Sample
 
 NEAREST = 6
+DOUBLES = 50  # samples that are looked through for each that is named
+DIGITS = 4  # by which two vectors count as one: the same word of two samples
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def vectors(reader: Reader, sample: Sample) -> tuple[dict[str, np.ndarray], tupl
 def across(
     whole: StreamedSet, own: Mapping[str, np.ndarray], names: Sequence[str], *, without: str = "", count: int = NEAREST
 ) -> list[Found]:
-    """For each own view, the nearest samples by cosine in every other view.
+    """For each own view, the nearest samples by cosine in every other view, one for each vector that several share.
 
     names: embeddings of single modalities in one shared space; without: id of a sample that is no answer, itself.
     """
@@ -70,7 +72,12 @@ def across(
             rows = np.flatnonzero(there & np.isfinite(table).all(1))
             if not len(rows) or table.shape[1] != len(own[a]):
                 continue
-            at, cosine = top_k(own[a], table[rows], min(count, len(rows)))
-            near = tuple(ids[rows[at]].tolist())
-            made.append(Found(whole.levels[a], whole.levels[b], near, tuple(cosine.tolist())))
+            at, cosine = top_k(own[a], table[rows], min(DOUBLES * count, len(rows)))
+            _, first = np.unique(np.round(table[rows[at]], DIGITS), axis=0, return_index=True)
+            some = np.sort(first)[:count]
+            made.append(
+                Found(
+                    whole.levels[a], whole.levels[b], tuple(ids[rows[at[some]]].tolist()), tuple(cosine[some].tolist())
+                )
+            )
     return made

@@ -327,10 +327,11 @@ def _rings(sheet: Sheet, xy: np.ndarray, selected: list[int], placed: Placed | N
     if placed is not None:
         forms = [SHAPES.get(m, "circle") for m in placed.modalities]
         sheet.add(
-            draw, **_axes(np.asarray(placed.points, np.float32)), mode="lines+markers", name=t("views.map.yours"),
-            line={"color": INK, "width": 2}, text=[say(m) for m in placed.modalities],
-            hovertemplate="%{text}<extra></extra>",
+            draw, **_axes(np.asarray(placed.points, np.float32)), name=t("views.map.yours"),
+            mode="lines+markers+text", line={"color": INK, "width": 2}, text=[say(m) for m in placed.modalities],
+            texttemplate="<b>%{text}</b>", textposition="top center", hovertemplate="%{text}<extra></extra>",
+            textfont={"color": TEXT, "size": 14, **({"shadow": "auto"} if flat else {})},
             marker={"symbol": [form if flat or form in SOLID else "circle" for form in forms],
-                    "size": 15 if flat else 7,
+                    "size": 19 if flat else 8,
                     "color": [COLOURS.get(m, INK) for m in placed.modalities], "line": {"width": 3, "color": INK}},
         )  # fmt: skip
