@@ -55,11 +55,11 @@ def vectors(reader: Reader, sample: Sample) -> tuple[dict[str, np.ndarray], tupl
 
 
 def across(
-    whole: StreamedSet, own: Mapping[str, np.ndarray], names: Sequence[str], *, without: str = "", count: int = NEAREST
+    whole: StreamedSet, own: Mapping[str, np.ndarray], names: Sequence[str], *, count: int = NEAREST
 ) -> list[Found]:
     """For each own view, the nearest samples by cosine in every other view, one for each vector that several share.
 
-    names: embeddings of single modalities in one shared space; without: id of a sample that is no answer, itself.
+    names: embeddings of single modalities in one shared space. A sample of the set may find itself.
     """
     ids = whole.frame["id"].astype(str).to_numpy()
     made = []
@@ -68,7 +68,7 @@ def across(
             if a == b or a not in own:
                 continue
             table = whole.vectors(b)
-            there = whole.frame[f"has_{whole.levels[b]}"].to_numpy(bool) & (ids != without)
+            there = whole.frame[f"has_{whole.levels[b]}"].to_numpy(bool)
             rows = np.flatnonzero(there & np.isfinite(table).all(1))
             if not len(rows) or table.shape[1] != len(own[a]):
                 continue

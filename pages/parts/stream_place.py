@@ -115,7 +115,7 @@ def near(dataset: DataSet, whole: StreamedSet, names: Sequence[str], own: Own) -
     from fusion.streams.placing import across
     from fusion.views.speech import say
 
-    found = across(whole, own.vectors, names, without="" if own.now.own else own.now.sample.id)
+    found = across(whole, own.vectors, names)
     if not found:
         return
     st.markdown(f"##### {t('placing.near')}")
