@@ -5,8 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import beyond, cache, chrome, recent, state, tour
+from pages.parts import beyond, cache, chrome, demo, recent, state, tour
 
+if demo.asked():
+    demo.show()
+    st.stop()
 chrome.boot("home")
 with chrome.guard("tour.title"):
     tour.show()
