@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ import torch
 from fusion import checkpoints, reference
 from fusion.device import best, exclusive
 from fusion.encoders import image_encoder, text_encoder
+from fusion.explain import edits
 from fusion.explain.ablation import drop_test, expand
 from fusion.explain.asking import Case
+from fusion.explain.edits import Edit
 from fusion.features import encode_texts
 from fusion.files import digest
 from fusion.types import Batch, FusionError, Sample, Steps
@@ -144,27 +147,49 @@ class Pipeline:
         with torch.inference_mode(), exclusive(self.checkpoint.digest):
             return self.model(batch, trace=trace)
 
-    def case(self, sample: Sample) -> Case:
-        """A sample, ready to be asked why. Raises FusionError as `inspect` does."""
-        if not sample.text().strip() and sample.image() is None:
-            raise FusionError("There is neither a text nor an image; give at least one of them.")
+    def case(self, sample: Sample, made: Sequence[Edit] = (), other: Sample | None = None) -> Case:
+        """A sample after edits, ready to be asked why. Raises FusionError as `inspect` does."""
+        sample = self.seen(sample, made, other)
         text, image = self.encode([sample])
-        return Case(self.model, self.batch([sample], text, image), self.checkpoint.digest)
+        return Case(self.model, self._edited(self.batch([sample], text, image), made), self.checkpoint.digest)
 
-    def inspect(self, sample: Sample, donor: Sample | None = None) -> Observation:
-        """Run one sample, with the drop test in the same pass. `donor` gives the image to exchange.
-
-        Raises FusionError on an empty text without a picture, or a picture that can't be read.
-        """
-        if not sample.text().strip() and sample.image() is None:
+    def seen(self, sample: Sample, made: Sequence[Edit] = (), other: Sample | None = None) -> Sample:
+        """A sample as a person sees it after some edits. other: of `swap`. Raises FusionError as `inspect` does."""
+        side = math.isqrt(self.model.config.regions)
+        found = edits.of_sample(sample, made, grid=(side, side), fit=self.image.recipe.fit, other=other)
+        if not found.text().strip() and found.image() is None:
             raise FusionError("There is neither a text nor an image; give at least one of them.")
+        return found
+
+    def _edited(self, batch: Batch, made: Sequence[Edit]) -> Batch:
+        for edit in made:
+            if edit.how in ("mean", "shuffle"):
+                raise FusionError(
+                    f"{edit.how} needs the training features of {self.model.card.name}; take zero, swap or remove."
+                )
+            batch = edits.of_batch(batch, edit)
+        if not bool(batch.present.any()):
+            raise FusionError("Nothing is left to read; leave the text or the picture in.")
+        return batch
+
+    def inspect(
+        self, sample: Sample, donor: Sample | None = None, made: Sequence[Edit] = (), other: Sample | None = None
+    ) -> Observation:
+        """Run one sample after some edits, with the drop test in the same pass. `donor` gives the image to exchange.
+
+        other: the sample of a `swap`. Raises FusionError on an empty text without a picture, a picture that can't be
+        read, and edits that can't be made or leave nothing.
+        """
         started = time.perf_counter()
+        sample = self.seen(sample, made, other)
         text, image = self.encode([sample], trace=True)
         encoded = time.perf_counter()
-        own = self.batch([sample], text, image)
+        own = self._edited(self.batch([sample], text, image), made)
         exchanged = self._donor(donor) if donor is not None and image is not None else None
         big, conditions = expand(own, exchanged)
-        observed = self._observe(sample, text, own, self.run(big), conditions, encoded)
+        output = self.run(big)
+        edits.check(made, output.trace, self.model.card.name)
+        observed = self._observe(sample, text, own, output, conditions, encoded)
         done = time.perf_counter()
         seconds = {"encode": encoded - started, "model": done - encoded, "total": done - started}
         return Observation(**observed, seconds=seconds)

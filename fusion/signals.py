@@ -29,6 +29,7 @@ class Signal:
     normalised_over: str | None = None  # the axis over which values sum to one
     caveat: str = ""  # key of assets/words: what a reader may wrongly conclude
     per_sample: bool = True  # False: learned, the same for every sample
+    settable: bool = False  # whether `Batch.fixed` reaches it by its name
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Signal:
         """The same signal with each of its tensors changed."""

@@ -135,6 +135,15 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """What a person set inside a model in place of what it made there; read by fusion.blocks.setting."""
+
+    value: float = 0.0  # of a gate, or of a weight
+    heads: tuple[int, ...] = ()  # of attention that are muted
+    modality: str = ""  # whose weight it is; the others share the rest as before
+
+
+@dataclass(frozen=True)
 class Batch:
     """Encoder outputs of B samples, ready for a model.
 
@@ -158,6 +167,7 @@ class Batch:
     whole: Batch | None = None  # before anything was hidden on purpose; for losses that teach what was hidden
     graph: Graph | None = None
     query: Tensor | None = None  # (B, 1..2) int, entities that are asked about
+    fixed: Mapping[str, Fixed] = field(default_factory=dict)  # {name of a signal: what it is set to}
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -15,8 +15,8 @@ from torch import Tensor
 from fusion import checkpoints
 from fusion.__main__ import main
 from fusion.data.streams import SENTIMENT
+from fusion.explain.edits import Edit
 from fusion.streams.inspection import Reader
-from fusion.streams.observed import Edit
 from fusion.streams.official import adopt, recognised
 from fusion.types import Batch, FusionError, Numbers, Part, Sample, Text
 

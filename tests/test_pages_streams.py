@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 from fusion import checkpoints, data, words
 from fusion.data import DataSet
 from fusion.data.streams import SENTIMENT, StreamSet
-from fusion.streams import edits, runs
+from fusion.explain import edits
+from fusion.streams import runs
 from fusion.streams.inspection import Reader
 from fusion.streams.whole import whole
 from fusion.types import Audio, Image, Modality, Sample, Text

@@ -12,8 +12,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from fusion import checkpoints, words
+from fusion.explain import edits
 from fusion.signals import CrossGeneration, Posterior
-from fusion.streams import edits, runs, spaces
+from fusion.streams import runs, spaces
 from fusion.streams.inspection import Reader
 from fusion.streams.traversal import order, walk
 from fusion.types import Image, Sample

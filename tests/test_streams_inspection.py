@@ -12,10 +12,11 @@ import torch
 from fusion import checkpoints
 from fusion.data.dataset import DataSet
 from fusion.explain.ablation import shapley
+from fusion.explain.edits import Edit
 from fusion.signals import Effects
 from fusion.streams import runs, whole
 from fusion.streams.inspection import Reader, badge, part_of, split_opinion
-from fusion.streams.observed import Answer, Edit
+from fusion.streams.observed import Answer
 from fusion.types import FusionError, Numbers, Sample
 from tests.test_streams_training import planted
 

@@ -11,9 +11,10 @@ import pytest
 from fusion import checkpoints, data, report
 from fusion.__main__ import main
 from fusion.commands.streams import observe_streams
-from fusion.streams import edits, runs
+from fusion.explain import edits
+from fusion.explain.edits import Edit
+from fusion.streams import runs
 from fusion.streams.inspection import Reader
-from fusion.streams.observed import Edit
 from fusion.streams.whole import whole
 from fusion.types import FusionError
 from tests.test_streams_training import planted

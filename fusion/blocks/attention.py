@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from fusion.blocks import setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusion.types import Fixed
 
 HIDDEN = -10_000.0  # added to the score of a key that may not be seen; exp of it is 0 in float32
 
@@ -39,17 +47,26 @@ class CrossLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, seen: Tensor, *, trace: bool, dropped: bool = False
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        seen: Tensor,
+        *,
+        trace: bool,
+        dropped: bool = False,
+        fixed: Mapping[str, Fixed] = setting.NOTHING,
+        name: str = "",
     ) -> tuple[Tensor, Tensor | None]:
         """queries (B, Q, D), keys (B, K, D), seen (B, K) bool -> (B, Q, D), attention (B, H, Q, K) or None.
 
         A sample in which no key may be seen attends to all of them, as the additive mask of the released code does.
-        The attention is that before dropout, or with `dropped` the one that was used.
+        The attention is that before dropout, or with `dropped` the one that was used. fixed, name: see blocks.setting
         """
         q, k, v = (self._split(f(x)) for f, x in ((self.query, queries), (self.key, keys), (self.value, keys)))
         mask = (~seen).to(q.dtype)[:, None, None, :] * HIDDEN  # (B, 1, 1, K)
-        if trace:
+        if trace or name in fixed:
             attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + mask, dim=-1)  # (B, H, Q, K)
+            attention = setting.heads(fixed, name, attention)
             used = self.dropout(attention)
             attention, context = used if dropped else attention, used @ v
         else:

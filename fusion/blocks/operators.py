@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from fusion.blocks import setting
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from fusion.types import Fixed
 
 Internals = dict[str, Tensor]
 LARGEST = 1_000_000  # numbers of a tensor of one sample
@@ -58,7 +61,13 @@ class GMU(nn.Module):
         self.value = nn.ModuleList(nn.Linear(one, width, bias=False) for one in widths)
         self.gate = nn.Linear(sum(widths), gates * width, bias=False)
 
-    def forward(self, vectors: Sequence[Tensor], voices: Tensor) -> tuple[Tensor, Internals]:
+    def forward(
+        self,
+        vectors: Sequence[Tensor],
+        voices: Tensor,
+        fixed: Mapping[str, Fixed] = setting.NOTHING,
+        names: Sequence[str] = (),
+    ) -> tuple[Tensor, Internals]:
         """M of (B, D_m), (B, M) -> f (B, D); gate (B, M, D) in [0, 1], passed (B, M, D) what comes through it"""
         k = torch.stack([torch.tanh(one(x)) for one, x in zip(self.value, vectors, strict=True)], 1)  # (B, M, D)
         logits = self.gate(torch.cat(list(vectors), 1)).unflatten(1, (-1, self.width))  # (B, 1 or M, D)
@@ -69,6 +78,7 @@ class GMU(nn.Module):
             z = logits.masked_fill(~voices[..., None], -torch.inf).softmax(1)
         else:
             z = logits.sigmoid()
+        z = setting.gate(fixed, "gmu_gate", z, names)
         passed = z * k
         return passed.sum(1), {"gate": z, "passed": passed}
 
@@ -82,11 +92,18 @@ class SoftmaxGate(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
         self.width = width
 
-    def forward(self, vectors: Sequence[Tensor], voices: Tensor) -> tuple[Tensor, Internals]:
+    def forward(
+        self,
+        vectors: Sequence[Tensor],
+        voices: Tensor,
+        fixed: Mapping[str, Fixed] = setting.NOTHING,
+        names: Sequence[str] = (),
+    ) -> tuple[Tensor, Internals]:
         """M of (B, D), (B, M) -> f (B, D); weight (B, M), 0 without a say, rows sum to one"""
         h = torch.stack(list(vectors), 1)  # (B, M, D)
         scores = self.score(torch.tanh(self.hidden(h)))[..., 0]
         weight = scores.masked_fill(~voices, -torch.inf).softmax(1)
+        weight = setting.weights(fixed, "modality_attention", weight, names)
         return (weight[..., None] * h).sum(1), {"weight": weight}
 
 

@@ -56,7 +56,7 @@ def inspect_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> int:
 
 def see_stream(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Reader, StreamObservation]:
     """A sample of the data set or parts of one's own through a checkpoint, edited or not. Raises FusionError."""
-    from fusion.streams import edits
+    from fusion.explain import edits
     from fusion.streams.inspection import Reader
 
     for name in ("relation", "against", "donor"):

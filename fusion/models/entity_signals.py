@@ -135,7 +135,8 @@ def token_signals(
     read, layers = made["token/read"][:, place], sum(name.startswith("attention/") for name in made)
     signals: list[Signal] = [
         ModalityWeights(
-            name=f"meta_weight{suffix}", unit="weight", normalised_over="modality", value=made["meta_weight"][:, place],
+            name=f"meta_weight{suffix}", settable=not suffix, unit="weight", normalised_over="modality",
+            value=made["meta_weight"][:, place],
             modalities=modalities, caveat="caveat.meta_weight",
         ),
         ModalityScores(

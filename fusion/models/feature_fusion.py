@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from fusion.types import Batch
 
+SETTABLE = ("gmu", "softmax")  # operators with a gate or weights that a person can set
 OF_STEPS = ("self_attention", "cross_attention", "co_attention", "joint")
 MODALITIES, READOUT = "modalities", "readout"  # axes that are no modality's steps
 
@@ -99,7 +100,8 @@ class Feature(Strategy):
             vectors = [masked_mean(x, real) for x, real in zip(steps, seen, strict=True)]
         else:
             seen, vectors = given.seen, self._vectors(given)
-            fused, told = self.fusion(vectors, given.voices)
+            reached = (batch.fixed, self.config.modalities) if self.config.operator in SETTABLE else ()
+            fused, told = self.fusion(vectors, given.voices, *reached)
         y = self.head(fused)[0] if isinstance(self.head, MLP) else self.head(fused)
         names = self.config.modalities
         extra: dict[str, tuple[Steps, ...]] = {}
@@ -144,8 +146,8 @@ def _gates(names: tuple[str, ...], voices: Tensor, told: Mapping[str, Tensor]) -
     signals: list[Signal] = []
     if "gate" in told:
         signals.append(Gate(
-            name="gmu_gate", unit="weight", value=told["gate"], modality=MODALITIES, steps=MODALITIES, mask=voices,
-            caveat="caveat.gmu_gate",
+            name="gmu_gate", settable=True, unit="weight", value=told["gate"], modality=MODALITIES, steps=MODALITIES,
+            mask=voices, caveat="caveat.gmu_gate",
         ))  # fmt: skip
         signals.append(ModalityScores(
             name="gmu_norm", unit="none", value=told["passed"].norm(dim=-1), modalities=names, caveat="caveat.gmu_norm",

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks import setting
 from fusion.blocks.attention import CrossLayer
 from fusion.blocks.crf import CRF
 from fusion.losses import info_nce, unit
@@ -39,7 +40,9 @@ from fusion.signals import Attention, Embedding, FusionOutput, Gate, Marginals, 
 from fusion.types import Card, FusionError, Modality, Task
 
 if TYPE_CHECKING:
-    from fusion.types import Batch
+    from collections.abc import Mapping
+
+    from fusion.types import Batch, Fixed
 
 CLASSES = (
     "PAD", "O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "X", "[CLS]", "[SEP]",
@@ -93,6 +96,11 @@ class Config:
         return replace(cls(negatives="representations", cm_swap_in_ner=True), **overrides)  # type: ignore[arg-type]
 
 
+def attention_name(layer: int, layers: int) -> str:
+    """What the attention of a layer is called in the trace."""
+    return "region_attention" if layers == 1 else f"region_attention_{layer + 1}"
+
+
 class MAF(FusionModel):
     """The matching and alignment framework over given text and image features."""
 
@@ -140,7 +148,7 @@ class MAF(FusionModel):
         """
         text, regions, kept = self._inputs(batch)
         seen = batch.mask["image"] & batch.kept["image"]  # (B, R)
-        crossed, attentions = self._interact(text, regions, seen, trace)
+        crossed, attentions = self._interact(text, regions, seen, trace, batch.fixed)
         own_logits = self._match_logits(text, crossed, kept)  # (B, 2)
         swapped, match_logits, match_target = self._negatives(text, regions, seen, kept, crossed, own_logits)
         if swapped is not None and self.config.cm_swap_in_ner:
@@ -150,7 +158,7 @@ class MAF(FusionModel):
         has_image = batch.has("image") if self.config.use_image else torch.zeros_like(batch.has("image"))
         match = logits_in.softmax(-1)[:, 1] * has_image  # (B,) P, 0 without a picture
         scaled = match[:, None, None] * crossed_in  # (B, T, D) O', eq. (5)
-        gate = torch.sigmoid(self.gate_text(text) + self.gate_image(scaled))
+        gate = setting.gate(batch.fixed, "gate", torch.sigmoid(self.gate_text(text) + self.gate_image(scaled)))
         gated = gate * scaled  # (B, T, D) Z
         emissions = self.emission(torch.cat((text, gated), -1))  # (B, T, C) eq. (6)
         real = batch.mask["text"]
@@ -191,11 +199,15 @@ class MAF(FusionModel):
         read = torch.ones_like(visible) if config.cm_padding == "published" else batch.mask["text"]
         return text, regions, read
 
-    def _interact(self, text: Tensor, regions: Tensor, seen: Tensor, trace: bool) -> tuple[Tensor, list[Tensor]]:
+    def _interact(
+        self, text: Tensor, regions: Tensor, seen: Tensor, trace: bool, fixed: Mapping[str, Fixed] = setting.NOTHING
+    ) -> tuple[Tensor, list[Tensor]]:
         """Eq. (3). -> O (B, T, D), attention of each layer (B, H, T, R) where asked for"""
         crossed, attentions = text, []
-        for layer in self.cross:
-            crossed, attention = layer(crossed, regions, seen, trace=trace)
+        for at, layer in enumerate(self.cross):
+            crossed, attention = layer(
+                crossed, regions, seen, trace=trace, fixed=fixed, name=attention_name(at, len(self.cross))
+            )
             if attention is not None:
                 attentions.append(attention)
         return crossed, attentions
@@ -251,14 +263,17 @@ class MAF(FusionModel):
                 Match(name="match_score", unit="probability", value=made["match"], caveat="caveat.match_score"),
                 *(
                     Attention(
-                        name="region_attention" if len(attentions) == 1 else f"region_attention_{layer + 1}",
-                        unit="weight", normalised_over="image", value=attention, layer=layer, layers=len(attentions),
+                        name=attention_name(layer, len(attentions)), settable=True, unit="weight",
+                        normalised_over="image", value=attention, layer=layer, layers=len(attentions),
                         queries="text", keys="image", query_mask=mask,
                         key_mask=batch.mask["image"] & batch.kept["image"], caveat="caveat.region_attention",
                     )
                     for layer, attention in enumerate(attentions)
                 ),
-                Gate(name="gate", unit="weight", value=made["gate"], modality="image", caveat="caveat.gate", **steps),
+                Gate(
+                    name="gate", settable=True, unit="weight", value=made["gate"], modality="image",
+                    caveat="caveat.gate", **steps,
+                ),
                 Norms(name="image_share", unit="none", value=ratio, caveat="caveat.norm", **steps),
                 Parts(
                     name="emission_parts", unit="logit", value=voices, voices=("text", "image", "bias"),

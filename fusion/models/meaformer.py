@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
+from fusion.blocks import setting
 from fusion.blocks.attention import CrossLayer
 from fusion.losses import contrast, contrast_with, uncertain, unit
 from fusion.models.base import WIDEST, FusionModel
@@ -207,7 +208,7 @@ class MEAformer(FusionModel):
             attentions.append(attention)
         received, weights = self._meta(attentions[-1], seen)
         vectors = lengths_of_one(encoded)
-        weights = weights.unflatten(0, query.shape)
+        weights = setting.weights(batch.fixed, "meta_weight", weights.unflatten(0, query.shape), self.config.modalities)
         joint = unit(joined(weights, vectors))
         late = (unit(tokens) * seen[..., None]).unflatten(0, query.shape)  # (B, Q, M, D)
         made = {f"embedding/{m}": value for m, value in encoded.items()}

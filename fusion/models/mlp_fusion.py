@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks import setting
 from fusion.blocks.sequences import Filling
 from fusion.losses import unit
 from fusion.models.strategy import MLP, OFFICIAL, Config, Inputs, Projection, Strategy, embedding, weights
@@ -32,9 +33,9 @@ from fusion.signals import FusionOutput, ModalityScores, Parts, Signal, Trace
 from fusion.types import Card, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fusion.types import Batch
+    from fusion.types import Batch, Fixed
 
 PAPER = "no one paper; defined in fusion/models/mlp_fusion.py, a baseline as in Zadeh et al. 2017, arXiv:1707.07250"
 TASKS = (Task.REGRESSION, Task.CLASSES)
@@ -107,20 +108,23 @@ class Branches(nn.Module):
 
     def __init__(self, config: Config, outputs: int) -> None:
         super().__init__()
-        self.combine = config.combine
+        self.combine, self.modalities = config.combine, config.modalities
         self.voice = nn.ModuleList(
             MLP(width, config.width, config.layers, outputs, config.dropout) for width in config.widths
         )
         if self.combine == "weighted":
             self.theta = nn.Parameter(torch.zeros(len(config.widths)))
 
-    def forward(self, pooled: Sequence[Tensor], voices: Tensor) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    def forward(
+        self, pooled: Sequence[Tensor], voices: Tensor, fixed: Mapping[str, Fixed]
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """pooled M of (B, D_m), voices (B, M) -> y (B, C), branches (B, M, C), weights (B, M), hidden M of (B, D)"""
         made = [branch(x) for branch, x in zip(self.voice, pooled, strict=True)]
         branches = torch.stack([answer for answer, _ in made], 1)
         hidden = [vector * voices[:, at, None] for at, (_, vector) in enumerate(made)]
         theta = self.theta if self.combine == "weighted" else torch.zeros_like(branches[0, :, 0])
         weight = theta.expand_as(voices).masked_fill(~voices, -torch.inf).softmax(1)
+        weight = setting.weights(fixed, "late_weight", weight, self.modalities)
         if self.combine == "product":
             return (branches.log_softmax(-1) * voices[..., None]).sum(1).log_softmax(-1), branches, weight, hidden
         return (weight[..., None] * branches).sum(1), branches, weight, hidden
@@ -146,7 +150,7 @@ class Late(Strategy):
     def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
         """Score (B,) or logits (B, C), fused (B, M D) the branches' hidden vectors, the trace."""
         given = self.read(batch)
-        y, branches, weight, hidden = self.fusion(given.pooled, given.voices)
+        y, branches, weight, hidden = self.fusion(given.pooled, given.voices, batch.fixed)
         names = self.config.modalities
         signals: list[Signal] = []
         if trace:
@@ -268,17 +272,18 @@ class Hybrid(Strategy):
         """Score (B,) or logits (B, C), fused the hidden vectors of all branches (B, (M + 1) D), the trace."""
         given = self.read(batch)
         early, hidden = self.early(torch.cat(self.fill(given.pooled, given.there), 1))
-        late, branches, weight, vectors = self.late(given.pooled, given.voices)
+        late, branches, weight, vectors = self.late(given.pooled, given.voices, batch.fixed)
         projected = [one(x) for one, x in zip(self.proj, given.pooled, strict=True)]
         g = torch.sigmoid(self.gate(torch.cat(self.fill_gate(projected, given.there), 1)))  # (B, 1)
-        y = g * early + (1 - g) * late
+        mix = setting.weights(batch.fixed, "mix_gate", torch.cat((g, 1 - g), 1), ("early", "late"))  # (B, 2)
+        y = mix[:, :1] * early + mix[:, 1:] * late
         names, spoke = self.config.modalities, torch.cat((given.voices, torch.ones_like(given.voices[:, :1])), 1)
         branches = torch.cat((branches, early[:, None]), 1)
         signals: list[Signal] = []
         if trace:
             signals = [
                 self.opinions(branches, spoke, (*names, "early"), y),
-                weights("mix_gate", torch.cat((g, 1 - g), 1), ("early", "late"), "caveat.mix_gate"),
+                weights("mix_gate", mix, ("early", "late"), "caveat.mix_gate"),
                 *(
                     [] if self.config.combine == "product"
                     else [weights("late_weight", weight, names, "caveat.late_weight")]

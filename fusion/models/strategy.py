@@ -222,5 +222,11 @@ def embedding(modality: str, value: Tensor) -> Embedding:
 def weights(name: str, value: Tensor, voices: Sequence[str], caveat: str) -> ModalityWeights:
     """Shares of some voices that sum to one. value (B, V)"""
     return ModalityWeights(
-        name=name, unit="weight", normalised_over="modality", value=value, modalities=tuple(voices), caveat=caveat
+        name=name,
+        settable=True,
+        unit="weight",
+        normalised_over="modality",
+        value=value,
+        modalities=tuple(voices),
+        caveat=caveat,
     )

@@ -44,6 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks import setting
 from fusion.blocks.dropping import Dropout
 from fusion.blocks.prenorm import PreNorm, later, sinusoids
 from fusion.blocks.sequences import visible
@@ -56,7 +57,7 @@ from fusion.types import Card, FusionError, Modality, Task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fusion.types import Batch
+    from fusion.types import Batch, Fixed
 
 _SIZE = (1, WIDEST)
 RANGES = {
@@ -214,7 +215,7 @@ class TFRNet(FusionModel):
         Raises FusionError on features that don't fit, on a mask with holes, and on a sample without any step.
         """
         inputs, real = self.inputs(batch)
-        made, attentions = self.answer(inputs, real, trace=trace)
+        made, attentions = self.answer(inputs, real, trace=trace, fixed=batch.fixed)
         score = made["score"] if self.classes else made["score"][:, 0]
         extras = {name: value for name, value in made.items() if name.startswith(("hidden/", "gate/", "winner/"))}
         signals = Trace()
@@ -235,7 +236,12 @@ class TFRNet(FusionModel):
         return padded(x, self.config.steps[self.config.modalities.index(modality)])
 
     def answer(
-        self, inputs: Mapping[str, Tensor], real: Mapping[str, Tensor], *, trace: bool = False
+        self,
+        inputs: Mapping[str, Tensor],
+        real: Mapping[str, Tensor],
+        *,
+        trace: bool = False,
+        fixed: Mapping[str, Fixed] = setting.NOTHING,
     ) -> tuple[dict[str, Tensor], dict[tuple[str, str], list[Tensor]]]:
         """Eqs. (0) to (3) and the head, from features (B, T_m, D_m) with holes and real steps (B, T_m).
 
@@ -262,7 +268,7 @@ class TFRNet(FusionModel):
                 streams.append(stream)
                 attentions[m, s] = attention
             made[f"hidden/{m}"] = torch.cat(streams, -1)  # (B, T_m, M D) eq. (2)
-            pooled = self.pool[m](made[f"hidden/{m}"], real[m], config.padding_pool)
+            pooled = self.pool[m](made[f"hidden/{m}"], real[m], config.padding_pool, fixed, f"gate_{m}")
             made |= {f"{name}/{m}": value for name, value in pooled.items()}
         made["fused"] = torch.cat([made[f"utterance/{m}"] for m in config.modalities], 1)
         if self.training and len(made["fused"]) < 2:

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusion.blocks import setting
 from fusion.blocks.prenorm import later
 from fusion.blocks.recurrent import bidirectional
 from fusion.blocks.sequences import check_streams, visible
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fusion.types import Batch
+    from fusion.types import Batch, Fixed
 
 
 class Pool(nn.Module):
@@ -34,16 +35,18 @@ class Pool(nn.Module):
         self.gate = nn.Conv1d(2 * hidden, 1, 3, padding=1)
         self.linear = nn.Linear(width + 2 * hidden, hidden)
 
-    def forward(self, h: Tensor, real: Tensor, everywhere: bool) -> dict[str, Tensor]:
+    def forward(
+        self, h: Tensor, real: Tensor, everywhere: bool, fixed: Mapping[str, Fixed] = setting.NOTHING, name: str = ""
+    ) -> dict[str, Tensor]:
         """h (B, T, M D), real (B, T) bool -> "gru" (B, T, 2K), "gate" (B, T), "utterance" (B, K), "winner" (B, K) int.
 
-        The maximum runs over real steps, or `everywhere`; without a real step u is 0.
+        The maximum runs over real steps, or `everywhere`; without a real step u is 0. fixed, name: see blocks.setting
         """
         lengths = real.sum(1)
         read = bidirectional(self.gru, h, lengths.clamp(min=1))
         there = (lengths > 0)[:, None]
         read = read * there[..., None]
-        gate = torch.sigmoid(self.gate(read.transpose(1, 2)).squeeze(1))
+        gate = setting.gate(fixed, name, torch.sigmoid(self.gate(read.transpose(1, 2)).squeeze(1)))
         return {"gru": read, "gate": gate} | self.pooled(h, gate[..., None] * read.tanh(), real, everywhere)
 
     def pooled(self, h: Tensor, gated: Tensor, real: Tensor, everywhere: bool) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def signals_of(
     for m, mask in real.items():
         signals += [
             Gate(
-                name=f"gate_{m}", unit="weight", value=made[f"gate/{m}"], modality=m, steps=m, mask=mask,
+                name=f"gate_{m}", settable=True, unit="weight", value=made[f"gate/{m}"], modality=m, steps=m, mask=mask,
                 caveat="caveat.temporal_gate",
             ),
             _winners(m, made, mask),

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fusion
+from fusion.explain import edits
 from fusion.report.folder import put, signals
 from fusion.report.made import facts, made, photograph, today
-from fusion.streams import edits
 from fusion.types import Audio, Image
 from fusion.words import t
 

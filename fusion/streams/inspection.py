@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion import missing, types
+from fusion import types
 from fusion.data import DataSet
 from fusion.device import best, exclusive
+from fusion.explain import edits
 from fusion.explain.ablation import DOMINANCE, shapley
 from fusion.explain.asking import Case
+from fusion.explain.edits import Edit
 from fusion.explain.subsets import NONE, called, members, one_removed, subsets
 from fusion.inference import Notice
 from fusion.signals import Effects, FusionOutput
 from fusion.streams.encoding import encode_part
 from fusion.streams.inputs import GIVEN, Scale, Streams
-from fusion.streams.observed import Answer, Edit, StreamObservation
+from fusion.streams.observed import Answer, StreamObservation
 from fusion.streams.probe import Probed
 from fusion.streams.runs import Task, fitting, load, scale_of, task_of
 from fusion.types import Batch, FusionError, Numbers, Sample, Steps
@@ -87,7 +90,7 @@ class Reader:
         """The modalities that a person can bring: those with an encoder of their own."""
         return tuple(m for m in self.names if self.checkpoint.encoders.get(m, GIVEN) != GIVEN)
 
-    def inspect(self, sample: Sample | str, edits: Sequence[Edit] = ()) -> StreamObservation:
+    def inspect(self, sample: Sample | str, made: Sequence[Edit] = ()) -> StreamObservation:
         """Everything that the pages show of a sample, or of the data set's sample of that id.
 
         Raises FusionError for a sample without any modality, a part that can't be read, or features that no one gave.
@@ -100,18 +103,17 @@ class Reader:
         started = time.perf_counter()
         sample = self.dataset.get(sample) if isinstance(sample, str) else sample
         before, notices = self.batch(sample)
+        truth, after = self.truth(sample), before
+        if made:
+            sample, after, notices = self.after(sample, made)
         if isinstance(self.model, Probed):
             notices = (*notices, Notice("notice.probe", {"name": self.model.card.name}))
         encoded = time.perf_counter()
-        after = before
-        for edit in edits:
-            after = self.edited(after, edit)
-        if not bool(after.present.any()):
-            raise FusionError("Nothing is left to answer from; leave one modality in.")
         with exclusive(self.checkpoint.digest), torch.inference_mode():
             now = self.model(after.to(best()[0]))
-            was = self.model(before.to(best()[0])) if edits else None
+            was = self.model(before.to(best()[0])) if made else None
             found, effects, each = self._subsets(after, now)
+        edits.check(made, now.trace, self.model.card.name)
         answer = self.answers(now)[0]
         worth = shapley([m for m in self.names if bool(after.has(m)[0])], found)
         total = sum(abs(v) for v in worth.values())
@@ -121,7 +123,7 @@ class Reader:
         done = time.perf_counter()
         return StreamObservation(
             sample=sample, checkpoint=self.checkpoint.name, classes=self.model.classes, scale=self.span,
-            truth=self.truth(sample), edits=tuple(edits), answer=answer,
+            truth=truth, edits=tuple(made), answer=answer,
             trace=now.trace.cpu().plus(drop),  # its own steps: a model may name more than the batch does
             before=None if was is None else self.answers(was)[0],
             trace_before=None if was is None else was.trace.cpu(),
@@ -132,14 +134,10 @@ class Reader:
             seconds={"encode": encoded - started, "model": done - encoded, "total": done - started},
         )  # fmt: skip
 
-    def case(self, sample: Sample | str, edits: Sequence[Edit] = ()) -> Case:
+    def case(self, sample: Sample | str, made: Sequence[Edit] = ()) -> Case:
         """A sample after some edits, ready to be asked why. Raises FusionError as `inspect` does."""
         sample = self.dataset.get(sample) if isinstance(sample, str) else sample
-        batch, _ = self.batch(sample)
-        for edit in edits:
-            batch = self.edited(batch, edit)
-        if not bool(batch.present.any()):
-            raise FusionError("Nothing is left to answer from; leave one modality in.")
+        _, batch, _ = self.after(sample, made)
         return Case(self.model, batch.to(best()[0]), self.checkpoint.digest, self._prior())
 
     def _prior(self) -> dict[str, float]:
@@ -252,21 +250,52 @@ class Reader:
         return value
 
     def edited(self, batch: Batch, edit: Edit) -> Batch:
-        """The batch after one edit. Raises FusionError for a modality that the model doesn't read."""
-        if edit.modality not in self.names:
+        """The batch after one edit of what is read or made. Raises FusionError for a modality that isn't read."""
+        if edit.how not in edits.INSIDE and edit.modality not in self.names:
             raise FusionError(f'"{edit.modality[:40]}" is none of {", ".join(self.names)}; edit one of them.')
-        if edit.how == "remove":
-            return batch.without(edit.modality)
-        mean = torch.zeros(batch.features[edit.modality].shape[2])  # of standardised features
-        if self.scale is None and edit.how == "mean":
-            mean = self._raw_mean(edit.modality)
-        donor = None
-        if edit.how == "shuffle":
-            donor = self.batch(self._other(batch.ids[0], edit))[0]
-        changed = missing.damage(batch, edit.modality, edit.how, rate=edit.rate, mean=mean, donor=donor, seed=edit.seed)
-        if donor is not None:
-            changed = replace(changed, steps={**changed.steps, edit.modality: donor.steps[edit.modality]})
-        return changed
+        mean = None
+        if edit.how == "mean":  # of standardised features it is zero
+            width = batch.features[edit.modality].shape[2]
+            mean = self._raw_mean(edit.modality) if self.scale is None else torch.zeros(width)
+        donor = self.batch(self._other(batch.ids[0], edit))[0] if edit.how == "shuffle" else None
+        return edits.of_batch(batch, edit, mean=mean, donor=donor)
+
+    def after(self, sample: Sample, made: Sequence[Edit]) -> tuple[Sample, Batch, tuple[Notice, ...]]:
+        """A sample after edits: as a person sees it, as the model reads it, and what was noticed of its parts.
+
+        Raises FusionError for edits that can't be made and for those that leave nothing.
+        """
+        seen = sample
+        for edit in made:
+            if edit.how in edits.SEEN:
+                given = GIVEN in (self.checkpoint.encoders.get(edit.modality, GIVEN), "")
+                if edit.how != "swap" and given:
+                    raise FusionError(f'"{edit.modality}" came as features; {edit.how} needs what they were made of.')
+                seen = self._seen(seen, edit)
+        batch, notices = self.batch(seen)
+        for edit in made:
+            batch = self.edited(batch, edit)
+        if not bool(batch.present.any()):
+            raise FusionError("Nothing is left to answer from; leave one modality in.")
+        return seen, batch, notices
+
+    def _seen(self, sample: Sample, edit: Edit) -> Sample:
+        if edit.how == "swap":
+            other = self.dataset.get(edit.text)
+            part = other.parts.get(edit.modality)
+            if part is None:
+                raise FusionError(f'Sample "{edit.text[:60]}" has no {edit.modality} to take; choose another.')
+            return replace(sample, parts={**sample.parts, edit.modality: part})
+        grid, fit = (0, 0), "pad"
+        if edit.how in ("paint", "blur"):
+            from fusion.encoders import image_encoder
+
+            name = self.checkpoint.encoders[edit.modality]
+            fit = image_encoder(name, self.checkpoint.folder).recipe.fit
+            _, names, _ = self._part(sample, edit.modality)
+            side = math.isqrt(len(names.groups))
+            grid = (side, len(names.groups) // max(side, 1))
+        return edits.of_sample(sample, [edit], grid=grid, fit=fit)
 
     def _other(self, id: str, edit: Edit) -> Sample:
         """A sample whose features are taken; the others stay unencoded. Raises FusionError when none has any."""

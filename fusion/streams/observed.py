@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fusion.explain.edits import Edit
     from fusion.inference import Notice
     from fusion.signals import Effects, Trace
     from fusion.types import Sample
-
-How = Literal["remove", "zero", "mean", "shuffle", "drop"]
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What is done to one modality before the model reads it."""
-
-    modality: str
-    how: How
-    rate: float = 0.5  # of `drop`: share of the steps
-    seed: int = 0  # of `drop`, and of whose features are taken by `shuffle`
 
 
 @dataclass(frozen=True)

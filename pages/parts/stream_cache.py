@@ -32,7 +32,7 @@ def reader(found: Checkpoint, dataset: DataSet) -> Reader:
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _looked(key: tuple[str, str, str, str, str], _reader: Reader, _sample: Sample) -> StreamObservation:
-    from fusion.streams import edits
+    from fusion.explain import edits
 
     return _reader.inspect(_sample, edits.read(key[-1], _reader.names))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
-    from fusion.streams.observed import Edit
+    from fusion.explain.edits import Edit
     from fusion.streams.whole import StreamedSet
     from fusion.types import Audio, Image, Part, Sample
 
@@ -73,7 +73,7 @@ def from_address(checkpoint: Checkpoint, dataset: DataSet) -> list[str]:
 
 def edited(checkpoint: Checkpoint) -> tuple[Edit, ...]:
     """The edits in the address. Raises FusionError for what is none."""
-    from fusion.streams import edits
+    from fusion.explain import edits
 
     return edits.read(state.get("edit"), names_of(checkpoint))
 
@@ -261,11 +261,11 @@ def there(dataset: DataSet, now: Chosen, modality: str) -> bool:
 
 def _edits(checkpoint: Checkpoint, dataset: DataSet, now: Chosen) -> None:
     """A box for each modality, a slider where steps are dropped, and ways back."""
-    from fusion.streams.edits import HOWS
+    from fusion.explain.edits import BOXES
     from fusion.views.speech import say
 
     try:
-        made = {edit.modality: edit for edit in edited(checkpoint)}
+        made = {edit.modality: edit for edit in edited(checkpoint) if edit.how in BOXES}
     except FusionError:  # it was said, and the address is clean by now
         made = {}
     st.markdown(f"**{t('streams.edits')}**", help=t("streams.edits.help"))
@@ -273,7 +273,7 @@ def _edits(checkpoint: Checkpoint, dataset: DataSet, now: Chosen) -> None:
         has, edit = there(dataset, now, modality), made.get(modality)
         st.session_state[f"how_{modality}"] = edit.how if edit is not None else KEEP
         st.selectbox(
-            say(modality), (KEEP, *HOWS), key=f"how_{modality}", disabled=not has, on_change=_how,
+            say(modality), (KEEP, *BOXES), key=f"how_{modality}", disabled=not has, on_change=_how,
             args=(checkpoint, modality), format_func=lambda how: t(f"streams.how.{how}"),
             help=None if has else t("streams.lacks"),
         )  # fmt: skip
@@ -283,25 +283,30 @@ def _edits(checkpoint: Checkpoint, dataset: DataSet, now: Chosen) -> None:
                 t("streams.rate", name=say(modality)), 0, 100, step=5, key=f"rate_{modality}", format="%d%%",
                 on_change=_how, args=(checkpoint, modality),
             )  # fmt: skip
-        if edit is not None and edit.how in ("drop", "shuffle"):
+        if edit is not None and edit.how == "noise":
+            st.session_state[f"rate_{modality}"] = round(100 * edit.rate)
+            st.slider(
+                t("streams.strength", name=say(modality)), 0, 300, step=25, key=f"rate_{modality}", format="%d%%",
+                on_change=_how, args=(checkpoint, modality),
+            )  # fmt: skip
+        if edit is not None and edit.how in ("drop", "shuffle", "noise"):
             st.button(
                 t(f"streams.again.{edit.how}"), key=f"again_{modality}", type="tertiary", on_click=_again,
                 args=(checkpoint, modality),
             )  # fmt: skip
     with st.container(horizontal=True, gap="xsmall", key="edit_back"):
-        st.button(t("streams.undo"), key="edit_undo", on_click=_undo, disabled=not made)
-        st.button(t("streams.restore"), key="edit_none", on_click=_put, args=((),), disabled=not made)
+        st.button(t("streams.undo"), key="edit_undo", on_click=_undo, disabled=not state.get("edit"))
+        st.button(t("streams.restore"), key="edit_none", on_click=_put, args=((),), disabled=not state.get("edit"))
 
 
 def _how(checkpoint: Checkpoint, modality: str) -> None:
     """Take a modality's box and slider into the address, its edit last."""
-    from fusion.streams.edits import RATE
-    from fusion.streams.observed import Edit
+    from fusion.explain.edits import BOXES, RATE, Edit
 
     before = edited(checkpoint)
-    own = next((edit for edit in before if edit.modality == modality), None)
+    own = next((edit for edit in before if edit.modality == modality and edit.how in BOXES), None)
     how, rate = st.session_state[f"how_{modality}"], st.session_state.get(f"rate_{modality}")
-    others = [edit for edit in before if edit.modality != modality]
+    others = [edit for edit in before if edit is not own]
     if how == KEEP:
         _put(others)
         return
@@ -312,11 +317,14 @@ def _how(checkpoint: Checkpoint, modality: str) -> None:
 def _again(checkpoint: Checkpoint, modality: str) -> None:
     from dataclasses import replace
 
-    _put([replace(e, seed=e.seed + 1) if e.modality == modality else e for e in edited(checkpoint)])
+    from fusion.explain.edits import BOXES
+
+    again = lambda edit: edit.modality == modality and edit.how in BOXES  # noqa: E731
+    _put([replace(edit, seed=edit.seed + 1) if again(edit) else edit for edit in edited(checkpoint)])
 
 
 def _put(made: Sequence[Edit]) -> None:
-    from fusion.streams import edits
+    from fusion.explain import edits
 
     st.session_state.setdefault("stream_past", []).append(state.get("edit"))
     state.put(edit=edits.write(made))

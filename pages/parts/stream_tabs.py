@@ -48,7 +48,7 @@ class Looked:
     """One sample looked into and what draws it: each picture is made once for its choices and kept."""
 
     def __init__(self, checkpoint: Checkpoint, dataset: DataSet, seen: StreamObservation, now: Chosen) -> None:
-        from fusion.streams import edits
+        from fusion.explain import edits
 
         self.checkpoint, self.dataset, self.seen, self.now = checkpoint, dataset, seen, now
         self.line = edits.write(seen.edits)
