@@ -17,7 +17,7 @@ with chrome.guard("tour.title"):
 with st.container(horizontal=False, key="ways"):
     for column, (way, page, query) in zip(
         st.columns(3),
-        (("look", "inspect", {}), ("tell", "inspect", {"story": "fits"}), ("find", "match", {})),
+        (("look", "inspect", {}), ("tell", "home", {"mode": "demo"}), ("find", "match", {})),
         strict=True,
     ):
         with column, st.container(border=True, height="stretch", key=f"way_{way}"):

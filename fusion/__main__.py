@@ -1,4 +1,4 @@
-"""The command line: python -m fusion {models,data,train,evaluate,inspect,report,observe,adopt,doctor}.
+"""The command line: python -m fusion {models,data,train,evaluate,inspect,report,stories,observe,adopt,doctor}.
 
 Results go to standard output, everything else to standard error. Exit status 0, or 2 with one sentence for anything
 that a user can put right.

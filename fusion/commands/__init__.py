@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusion.commands.catalogue import data, doctor, models
-from fusion.commands.reporting import report
+from fusion.commands.reporting import report, stories
 from fusion.commands.running import adopt, evaluate, inspect, observe, train
 from fusion.commands.spaces import spaces
 
@@ -49,6 +49,11 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _sample(parser)
     parser.add_argument("--out", help="the HTML file to write (default: report.html)")
     parser.add_argument("--interactive", action="store_true", help="pictures that answer to the pointer: 5 MB more")
+    _json(parser)
+
+
+def _stories(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="only say where the checkpoints differ from what is kept")
     _json(parser)
 
 
@@ -141,6 +146,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
     "inspect": ("run one sample through a checkpoint", _inspect, inspect),
     "report": ("write one HTML file of a sample or of a whole data set", _report, report),
+    "stories": ("ask the bundled checkpoints for what the demo tells, and keep it", _stories, stories),
     "observe": ("run a whole data set through a checkpoint", _observe, observe),
     "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
     "spaces": ("compare spaces side by side on held-out rows", _spaces, spaces),

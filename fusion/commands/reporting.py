@@ -1,4 +1,4 @@
-"""The verb that writes one HTML file: of a sample, or of a whole data set."""
+"""The verbs that write one HTML file, of a sample or of a whole data set, and the stories of the demo."""
 
 from __future__ import annotations
 
@@ -70,3 +70,22 @@ def _of_set(options: argparse.Namespace, checkpoint: Checkpoint) -> Page:
         raise FusionError("--edit and --recomputed are for one sample; name it by --id.")
     with progress("sample", options.json, "observing") as moved:
         return report.set_page(checkpoint, options.data or checkpoint.data, moved)
+
+
+def stories(options: argparse.Namespace) -> int:
+    """The stories of the demo, asked of the bundled checkpoints and kept; with --check only compared."""
+    from fusion.report import stories as library
+
+    if options.check:
+        found = library.check()
+        if options.json:
+            show({"differences": found})
+        else:
+            print("\n".join(found) or "The checkpoints say what is kept.")
+        return 2 if found else 0
+    size = library.write()
+    if options.json:
+        show({"file": str(library.STORED), "bytes": size})
+    else:
+        print(f"{library.STORED.name}: {size:,} bytes")
+    return 0
