@@ -58,10 +58,11 @@ class Case:
     @property
     def output(self) -> FusionOutput:
         """What the model says of the sample, with its trace."""
-        if self._output is None:
+        found = self._output
+        if found is None:
             with torch.inference_mode(), exclusive(self.lock):
-                self._output = self.model(self.batch, trace=True)
-        return self._output
+                found = self._output = self.model(self.batch, trace=True)
+        return found
 
     def target(self, line: str) -> Target:
         """The number that a line names. Raises FusionError for one that the model lacks."""

@@ -77,7 +77,7 @@ def attributions(model: FusionModel, batch: Batch, target: Target, kind: str) ->
                 raise FusionError(
                     f"The attention of {model.card.name} has no derivative here; choose gradient x input or occlusion."
                 )
-            signals, slopes = [s for s, _ in both], [g for _, g in both]
+            signals, slopes = [s for s, _ in both], list[Tensor | None](g for _, g in both)
     step = target.step if target.kind == TAG else None
     if kind in ("raw", "mean"):
         return _plain(signals, output.trace, batch, kind, step), 1

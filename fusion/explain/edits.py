@@ -226,10 +226,12 @@ def region(
 
 
 def _cover(picture: PIL.Image.Image, box: tuple[int, int, int, int], how: str) -> None:
+    import PIL.Image
     import PIL.ImageFilter
 
     if how == "paint":  # the mean colour of the whole picture: nothing of the region is left, and no edge of black
-        picture.paste(picture.resize((1, 1), 5).getpixel((0, 0)), box)  # 5: the mean of all pixels
+        one = picture.resize((1, 1), PIL.Image.Resampling.BOX)
+        picture.paste(one.resize((box[2] - box[0], box[3] - box[1])), box)
         return
     side = max(box[2] - box[0], box[3] - box[1])
     wide = (max(box[0] - side, 0), max(box[1] - side, 0), min(box[2] + side, picture.width),

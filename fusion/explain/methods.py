@@ -81,36 +81,16 @@ def explain(
     started = time.perf_counter()
     batch = fresh(batch)
     players = modalities_of(batch) if whole else steps_of(batch, modalities)
-    gap, error, judged = None, None, tuple(dict.fromkeys(players.of))
-    reads = METHODS[method].reads
-    if reads == "attention":
-        steps, passes = attending.attributions(model, batch, target, method)
-        judged = tuple(m for m in judged if m in steps)
-    elif method == "gradient_x_input":
-        steps, passes = gradients.gradient_x_input(model, batch, target), 2
-    elif method == "integrated":
-        steps, gap, passes = gradients.integrated(model, batch, target)
-    elif method == "grad_cam":
-        judged = tuple(m for m in judged if is_picture(batch, m))
-        if not judged:
-            raise FusionError(
-                f"Grad-CAM needs regions of a picture, and {model.card.name} reads none here; choose integrated "
-                "gradients or occlusion."
-            )
-        steps, passes = gradients.grad_cam(model, batch, target, judged), 2
-    elif method == "occlusion":
-        values, passes = sampling.occluded(model, batch, target, players)
-    elif len(players) <= (sampling.MOST_EXACT if whole else 4):
-        values, passes = sampling.exact(model, batch, target, players)
-    else:
-        values, error, passes = sampling.sampled(
-            model, batch, target, players, pairs=pairs, seed=seed, progress=progress
-        )  # fmt: skip
-    if reads == "hiding":
+    judged = tuple(dict.fromkeys(players.of))
+    gap: float | None = None
+    error: Tensor | None = None
+    if METHODS[method].reads == "hiding":
+        values, error, passes = _by_hiding(model, batch, target, method, players, whole, pairs, seed, progress)
         steps = players.spread(values)
     else:
-        steps = {m: value for m, value in steps.items() if m in judged}
-        values = _gathered(players, steps)
+        steps, gap, passes = _by_step(model, batch, target, method, judged)
+        judged = tuple(m for m in judged if m in steps)
+        values = _gathered(players, {m: steps[m] for m in judged})
     if not judged:
         raise FusionError(f'"{method}" says nothing of {", ".join(dict.fromkeys(players.of))}; choose occlusion.')
     spread = None if error is None else players.spread(error)
@@ -120,6 +100,42 @@ def explain(
         seconds=time.perf_counter() - started, gap=gap,
     )  # fmt: skip
     return Told(explanation, players, values, judged)
+
+
+def _by_hiding(
+    model: FusionModel, batch: Batch, target: Target, method: str, players: Players, whole: bool, pairs: int, seed: int,
+    progress: Callable[[float], None] | None,
+) -> tuple[Tensor, Tensor | None, int]:  # fmt: skip
+    """Values of the players (P,), their standard errors where they were sampled, rows that were run."""
+    if method == "occlusion":
+        return _plain(sampling.occluded(model, batch, target, players))
+    if len(players) <= (sampling.MOST_EXACT if whole else 4):
+        return _plain(sampling.exact(model, batch, target, players))
+    return sampling.sampled(model, batch, target, players, pairs=pairs, seed=seed, progress=progress)
+
+
+def _plain(found: tuple[Tensor, int]) -> tuple[Tensor, None, int]:
+    return found[0], None, found[1]
+
+
+def _by_step(
+    model: FusionModel, batch: Batch, target: Target, method: str, judged: Sequence[str]
+) -> tuple[dict[str, Tensor], float | None, int]:
+    """Values by step {m: (T,)}, the gap of those that add up to something, passes. Raises FusionError."""
+    if METHODS[method].reads == "attention":
+        steps, passes = attending.attributions(model, batch, target, method)
+        return steps, None, passes
+    if method == "integrated":
+        return gradients.integrated(model, batch, target)
+    if method == "gradient_x_input":
+        return gradients.gradient_x_input(model, batch, target), None, 2
+    pictures = [m for m in judged if is_picture(batch, m)]
+    if not pictures:
+        raise FusionError(
+            f"Grad-CAM needs regions of a picture, and {model.card.name} reads none here; choose integrated "
+            "gradients or occlusion."
+        )
+    return gradients.grad_cam(model, batch, target, pictures), None, 2
 
 
 def fresh(batch: Batch) -> Batch:

@@ -227,7 +227,8 @@ def concord(names: Sequence[str], table: np.ndarray) -> Picture:
     if len(known):
         rows, columns = np.triu_indices(len(names), 1)
         low = int(np.nanargmin(upper))
-        facts |= {"one": plain(names[rows[low]]), "other": plain(names[columns[low]]), "low": num(float(upper[low]))}
+        one, other = names[int(rows[low])], names[int(columns[low])]
+        facts |= {"one": plain(one), "other": plain(other), "low": num(float(upper[low]))}
     finding = t("views.concord.finding", **facts) if len(known) else t("views.concord.none")
     frame = pd.DataFrame(table, columns=labels)
     frame.insert(0, t("views.axis.what"), labels)

@@ -17,7 +17,7 @@ from fusion.types import FusionError
 from fusion.words import t
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from pathlib import Path
 
     from fusion.alignment.inspection import Aligner
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusion.alignment.whole import AlignedSet
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.explain.edits import Edit
     from fusion.inference import Observation, Pipeline
     from fusion.models.base import FusionModel
     from fusion.observations import Observed
@@ -137,17 +138,24 @@ def observed(found: Checkpoint, dataset: DataSet) -> Observed | None:
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _inspected(
-    checkpoint: str, sample: str, id: str, donor: str, _pipeline: Pipeline, _sample: Sample, _donor: Sample | None
+    checkpoint: str, sample: str, id: str, donor: str, line: str, _pipeline: Pipeline, _sample: Sample,
+    _donor: Sample | None, _made: Sequence[Edit], _other: Sample | None,
+) -> Observation:  # fmt: skip
+    return _pipeline.inspect(_sample, _donor, _made, _other)
+
+
+def inspected(
+    found: Checkpoint, sample: Sample, donor: Sample | None, made: Sequence[Edit] = (), other: Sample | None = None
 ) -> Observation:
-    return _pipeline.inspect(_sample, _donor)
-
-
-def inspected(found: Checkpoint, sample: Sample, donor: Sample | None) -> Observation:
-    """One sample through a checkpoint; the same content is run once, whoever asks."""
+    """One sample through a checkpoint, after edits; the same content is run once, whoever asks. other: of a swap"""
+    from fusion.explain import edits
     from fusion.inference import sample_digest
 
-    other = "" if donor is None else sample_digest(donor)
-    return _inspected(found.digest, sample_digest(sample), sample.id, other, pipeline(found), sample, donor)
+    exchanged = "" if donor is None else sample_digest(donor)
+    return _inspected(
+        found.digest, sample_digest(sample), sample.id, exchanged, edits.write(made), pipeline(found), sample, donor,
+        made, other,
+    )  # fmt: skip
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 class Inspected:
     """One inspected sample and what draws it: each picture is made once for its choices and kept."""
 
-    def __init__(self, checkpoint: Checkpoint, dataset: DataSet | None, seen: Observation, digest: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, dataset: DataSet | None, seen: Observation, digest: str, line: str = ""
+    ) -> None:
         self.checkpoint, self.dataset, self.seen, self.digest = checkpoint, dataset, seen, digest
-        self.key = (checkpoint.digest, digest, seen.sample.id, st.session_state.get("donor_key") or "")
+        self.line = line  # the edits that it was run after
+        self.before = self  # the same without them
+        self.key = (checkpoint.digest, digest, seen.sample.id, st.session_state.get("donor_key") or "", line)
         self.sample, self.trace = seen.sample, seen.trace
         self.reference = cache.pipeline(checkpoint).reference
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fusion.words import current, t
-from pages.parts import attending, cache, chrome, explaining, grid, tabs
+from pages.parts import attending, cache, chrome, editing, explaining, grid, tabs
 from pages.parts.chrome import plain
 from pages.parts.inspected import Inspected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.explain.edits import Edit
     from fusion.inference import Observation
     from fusion.types import Sample
 
 
-def run(checkpoint: Checkpoint, sample: Sample) -> Observation:
-    """The sample through the checkpoint, with another picture for the drop test. Raises FusionError on bad input."""
-    return cache.inspected(checkpoint, sample, _donor(sample))
+def run(checkpoint: Checkpoint, sample: Sample, made: Sequence[Edit] = (), other: Sample | None = None) -> Observation:
+    """The sample through the checkpoint, with another picture for the drop test. Raises FusionError on bad input.
+
+    other: the sample whose part a swap takes.
+    """
+    return cache.inspected(checkpoint, sample, _donor(sample), made, other)
 
 
 def _donor(sample: Sample) -> Sample | None:
@@ -34,11 +43,12 @@ def _donor(sample: Sample) -> Sample | None:
     return next((one for one in photographs.samples if one.image() != sample.image()), None)
 
 
-def show(checkpoint: Checkpoint, dataset: DataSet | None, seen: Observation) -> None:
-    """The tabs; the one named in the address is open at first."""
+def show(checkpoint: Checkpoint, dataset: DataSet | None, seen: Observation, before: Observation) -> None:
+    """The tabs; the one named in the address is open at first. before: without edits, the same where there are none"""
     from fusion.inference import sample_digest
 
-    on = Inspected(checkpoint, dataset, seen, sample_digest(seen.sample))
+    on = Inspected(checkpoint, dataset, seen, sample_digest(seen.sample), editing.line())
+    on.before = on if before is seen else Inspected(checkpoint, dataset, before, sample_digest(before.sample))
     key, place = tabs.opened("inspect", list(TABS))
     with place, chrome.guard(f"inspect.tab.{key}"):
         TABS[key](on)
@@ -164,9 +174,77 @@ def space(on: Inspected) -> None:
         grid.show(on.picture(embedding.closeness, first), f"closeness_{width}")
 
 
+def unseen(on: Inspected) -> list[Edit]:
+    """The edits that the inspected sample doesn't show yet: of what is read, and of signals."""
+    from fusion.explain.edits import SEEN
+
+    return [edit for edit in editing.made(("text", "image")) if edit.how not in SEEN]
+
+
+def bench(on: Inspected) -> None:
+    """Make edits; what they changed, in numbers and in any picture, before and after."""
+    from fusion.views import VIEWS
+    from fusion.views.speech import say
+
+    was = on.before
+    editing.show(
+        editing.Bench(
+            was.sample, was.trace, [m for m, there in _there(was.sample).items() if there], ("text", "image"),
+            ("remove", "zero", "drop", "noise"), on.dataset,
+        )
+    )  # fmt: skip
+    if was is on:
+        return
+    st.dataframe(_changes(was, on), hide_index=True, key="edit_changes", alt=t("edits.title"))
+    names = [s.name for s in was.trace if s.name in on.trace and VIEWS.get(type(s)) and s.name != "crf_transitions"]
+    name = st.selectbox(t("edits.signal"), names, key="edit_signal", format_func=say, width=420)
+    for view in VIEWS[type(was.trace[name])]:
+        both = []
+        for side in (was, on):
+            known = inspect.signature(view).parameters
+            choice = {"word": side.word(), "picture": side.shown(), "fit": side.fit()}
+            choice = {key: value for key, value in choice.items() if key in known}
+            both.append(side.picture(view, side.trace[name], **choice))
+        if any(make() is None for make in both):
+            continue
+        for column, make, told in zip(st.columns(2), both, ("before", "after"), strict=True):
+            with column:
+                st.markdown(f"**{t(f'edits.{told}')}**")
+                grid.show(make, f"edit_{told}_{view.__name__}_{name}")
+
+
+def _there(sample: Sample) -> dict[str, bool]:
+    return {"text": bool(sample.text().strip()), "image": sample.image() is not None}
+
+
+def _changes(was: Inspected, now: Inspected) -> pd.DataFrame:
+    """What the two answers say, line by line."""
+    import pandas as pd
+
+    from fusion.views.speech import num, percent, say
+
+    def said(seen: Observation) -> dict[str, str]:
+        names = t("views.list.comma").join(f"{span.text} ({t(f'type.{span.type}')})" for span in seen.spans)
+        shares = t("views.list.comma").join(f"{say(m)} {percent(value)}" for m, value in seen.shares.items())
+        return {
+            t("inspect.entities.alt"): names or t("inspect.nothing_found"),
+            t("verdict.match"): "–" if seen.match is None else num(seen.match),
+            t("verdict.gate"): "–" if seen.mean_gate is None else num(seen.mean_gate),
+            t("verdict.most"): shares, t("verdict.badge"): t(f"verdict.badge.{seen.badge}"),
+        }  # fmt: skip
+
+    before, after = said(was.seen), said(now.seen)
+    return pd.DataFrame({
+        t("edits.column.what"): list(before), t("edits.before"): list(before.values()),
+        t("edits.after"): list(after.values()),
+    })  # fmt: skip
+
+
 def drop(on: Inspected) -> None:
-    """The drop test with another picture of one's choice."""
+    """Edits of one's own, then the drop test with another picture of one's choice."""
     from fusion.data import gallery
+
+    bench(on)
 
     names = gallery.captions()
     donor = _donor(on.sample)
@@ -195,7 +273,8 @@ def explain(on: Inspected) -> None:
     on.words("words_explain")
     explaining.show(
         explaining.Subject(
-            on.sample, lambda: cache.pipeline(on.checkpoint).case(on.sample), on.key[:3], _targets(on),
+            on.sample, lambda: cache.pipeline(on.checkpoint).case(on.sample, unseen(on)), (*on.key[:3], on.line),
+            _targets(on),
             lambda modality: (on.shown(), on.fit()) if modality == "image" else (None, "pad"),
         )
     )  # fmt: skip

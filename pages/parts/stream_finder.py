@@ -10,12 +10,10 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, finder, pickers, state
+from pages.parts import cache, editing, finder, pickers, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
     from fusion.checkpoints import Checkpoint
@@ -73,9 +71,7 @@ def from_address(checkpoint: Checkpoint, dataset: DataSet) -> list[str]:
 
 def edited(checkpoint: Checkpoint) -> tuple[Edit, ...]:
     """The edits in the address. Raises FusionError for what is none."""
-    from fusion.explain import edits
-
-    return edits.read(state.get("edit"), names_of(checkpoint))
+    return editing.made(names_of(checkpoint))
 
 
 def chosen(dataset: DataSet) -> Chosen | None:
@@ -131,7 +127,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet, whole: StreamedSet | None, no
 def take(id: str) -> None:
     """Look at a sample of the set as it is."""
     state.put(id=id, text=None, edit=None)
-    st.session_state["stream_past"] = []
+    editing.forget()
     st.session_state.pop("stream_source", None)
 
 
@@ -139,7 +135,7 @@ def _turn() -> None:
     """Another source: what was looked at from the one before goes from the address."""
     if st.session_state.get("stream_source") == OWN:
         state.put(id=None, edit=None)
-        st.session_state["stream_past"] = []
+        editing.forget()
 
 
 def _of_set(dataset: DataSet, whole: StreamedSet | None) -> None:
@@ -295,8 +291,10 @@ def _edits(checkpoint: Checkpoint, dataset: DataSet, now: Chosen) -> None:
                 args=(checkpoint, modality),
             )  # fmt: skip
     with st.container(horizontal=True, gap="xsmall", key="edit_back"):
-        st.button(t("streams.undo"), key="edit_undo", on_click=_undo, disabled=not state.get("edit"))
-        st.button(t("streams.restore"), key="edit_none", on_click=_put, args=((),), disabled=not state.get("edit"))
+        st.button(t("streams.undo"), key="edit_undo", on_click=editing.undo, disabled=not state.get("edit"))
+        st.button(
+            t("streams.restore"), key="edit_none", on_click=editing.put, args=((),), disabled=not state.get("edit")
+        )
 
 
 def _how(checkpoint: Checkpoint, modality: str) -> None:
@@ -308,10 +306,12 @@ def _how(checkpoint: Checkpoint, modality: str) -> None:
     how, rate = st.session_state[f"how_{modality}"], st.session_state.get(f"rate_{modality}")
     others = [edit for edit in before if edit is not own]
     if how == KEEP:
-        _put(others)
+        editing.put(others)
         return
     same = own is not None and own.how == how  # a new edit starts at the usual rate
-    _put([*others, Edit(modality, how, rate / 100 if same and rate is not None else RATE, own.seed if same else 0)])
+    editing.put(
+        [*others, Edit(modality, how, rate / 100 if same and rate is not None else RATE, own.seed if same else 0)]
+    )
 
 
 def _again(checkpoint: Checkpoint, modality: str) -> None:
@@ -320,17 +320,4 @@ def _again(checkpoint: Checkpoint, modality: str) -> None:
     from fusion.explain.edits import BOXES
 
     again = lambda edit: edit.modality == modality and edit.how in BOXES  # noqa: E731
-    _put([replace(edit, seed=edit.seed + 1) if again(edit) else edit for edit in edited(checkpoint)])
-
-
-def _put(made: Sequence[Edit]) -> None:
-    from fusion.explain import edits
-
-    st.session_state.setdefault("stream_past", []).append(state.get("edit"))
-    state.put(edit=edits.write(made))
-
-
-def _undo() -> None:
-    """The edits as they were before the last change; of a link, all but the last one."""
-    past = st.session_state.setdefault("stream_past", [])
-    state.put(edit=past.pop() if past else ",".join(state.get("edit").split(",")[:-1]))
+    editing.put([replace(edit, seed=edit.seed + 1) if again(edit) else edit for edit in edited(checkpoint)])

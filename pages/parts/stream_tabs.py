@@ -10,6 +10,7 @@ from fusion.words import t
 from pages.parts import (
     cache,
     chrome,
+    editing,
     explaining,
     grid,
     state,
@@ -282,9 +283,11 @@ def what_if(on: Looked) -> None:
 
     seen = on.seen
     names = [name for name in on.names() if VIEWS.get(type(on.any(name)))]
-    if not seen.edits:
-        st.info(t("streams.whatif.edit"))
-    elif names:
+    before = on.sides()[0]
+    there = [m for m, here in before.present.items() if here]
+    droppable = stream_finder.droppable(on.checkpoint)
+    editing.show(editing.Bench(before.sample, before.trace, there, droppable, (), on.dataset))
+    if seen.edits and names:
         key = "stream_signal"
         if st.session_state.get(key) not in names:
             st.session_state.pop(key, None)

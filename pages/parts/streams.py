@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import chrome, recent, state, stream_cache, stream_figures, stream_finder, stream_tabs
+from pages.parts import chrome, editing, recent, state, stream_cache, stream_figures, stream_finder, stream_tabs
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -146,8 +146,5 @@ def _plus(value: float) -> str:
 
 def edits_in_words(seen: StreamObservation) -> str:
     """ "sound removed, half of the text's steps dropped" """
-    from fusion.views.speech import percent, say
 
-    return t("views.list.comma").join(
-        t(f"streams.done.{edit.how}", name=say(edit.modality), rate=percent(edit.rate)) for edit in seen.edits
-    )
+    return t("views.list.comma").join(editing.told(edit, seen.trace_before or seen.trace) for edit in seen.edits)
