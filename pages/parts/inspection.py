@@ -195,8 +195,12 @@ def bench(on: Inspected) -> None:
     )  # fmt: skip
     if was is on:
         return
-    st.dataframe(_changes(was, on), hide_index=True, key="edit_changes", alt=t("edits.title"))
-    names = [s.name for s in was.trace if s.name in on.trace and VIEWS.get(type(s)) and s.name != "crf_transitions"]
+    st.dataframe(
+        _changes(was, on), hide_index=True, key="edit_changes", alt=t("edits.title"),
+        column_config={t("edits.column.what"): st.column_config.TextColumn(width=130)},
+    )  # fmt: skip
+    names = [s.name for s in was.trace if s.name in on.trace and VIEWS.get(type(s)) and s.per_sample]
+    names.sort(key=lambda name: getattr(was.trace[name], "queries", "") == getattr(was.trace[name], "keys", "-"))
     name = st.selectbox(t("edits.signal"), names, key="edit_signal", format_func=say, width=420)
     for view in VIEWS[type(was.trace[name])]:
         both = []
@@ -227,7 +231,7 @@ def _changes(was: Inspected, now: Inspected) -> pd.DataFrame:
         names = t("views.list.comma").join(f"{span.text} ({t(f'type.{span.type}')})" for span in seen.spans)
         shares = t("views.list.comma").join(f"{say(m)} {percent(value)}" for m, value in seen.shares.items())
         return {
-            t("inspect.entities.alt"): names or t("inspect.nothing_found"),
+            t("verdict.entities"): names or t("inspect.nothing_found"),
             t("verdict.match"): "–" if seen.match is None else num(seen.match),
             t("verdict.gate"): "–" if seen.mean_gate is None else num(seen.mean_gate),
             t("verdict.most"): shares, t("verdict.badge"): t(f"verdict.badge.{seen.badge}"),
