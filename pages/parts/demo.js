@@ -206,7 +206,7 @@ class Deck {
       const span = make("span", `word${now ? " now" : ""}${(all || now) && word.high ? " high" : ""}`);
       span.append(make("b", "", word.text));
       if (word.label) span.append(make("small", all ? (word.high ? "" : "far") : now ? "" : "far", word.label));
-      if (word.value !== undefined) span.style.setProperty("--v", `${Math.round(100 * word.value)}%`);
+      if (word.value >= 0.03) span.style.setProperty("--v", `${Math.round(100 * word.value)}%`);
       line.append(span, document.createTextNode(" "));
     });
     return line;
