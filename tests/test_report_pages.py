@@ -23,7 +23,7 @@ from tests.traces import Compared, made
 
 HOSTILE = "<script>window.ran=1</script></script>\"'<img src=x onerror=window.ran=1> ${1} ]]> & Messi"
 SAMPLES = {
-    "pairs": ["--checkpoint=maf-gloss", "--data=gallery", "--id=coffee-fits"],
+    "pairs": ["--checkpoint=maf-gloss", "--data=gallery", "--id=coffee-fits", "--edit=image:paint:3+4"],
     "entities": ["--checkpoint=meaformer-emoji", "--id=en-0101"],
     "links": ["--checkpoint=imf-keywords", "--id=k-2581", "--relation=hasKeyword", "--against=k-0899"],
     "streams": ["--checkpoint=late-groups", "--id=v1fa98", "--edit=text:remove"],
@@ -109,6 +109,7 @@ def test_a_page_of_a_sample_says_what_it_is_of(
     assert sum(tag == "img" for tag, _ in reader.elements) >= 1, "the photograph of the sample"
     assert sum(tag == "table" for tag, _ in reader.elements) > 5
     assert ("text:remove" in said) == (kind == "streams")
+    assert ("image:paint:3+4" in said) == (kind == "pairs")
 
 
 @pytest.mark.parametrize("kind", SETS)
@@ -130,6 +131,7 @@ def test_what_a_report_cannot_be_of_is_a_sentence(tmp_path: Path, capsys: pytest
         (["emoji", "--checkpoint=maf-gloss"], "emoji"), (["gloss", "--checkpoint=mclea-emoji"], "gloss"),
         (["--checkpoint=maf-gloss", "--id=nobody"], "no sample"),
         (["--checkpoint=maf-gloss", "--edit=text:remove"], "--edit"),
+        (["--checkpoint=mclea-emoji", "--id=en-0101", "--edit=image:remove"], "--edit"),
         (["--checkpoint=late-groups", "--relation=r", "--id=v1fa98"], "--relation"),
     ):  # fmt: skip
         assert main(["report", *line, out]) == 2

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
+    from fusion.explain.edits import Edit
     from fusion.inference import Observation, Pipeline
 
 
 def inspect(options: argparse.Namespace) -> int:
     """One sample through a checkpoint, as JSON and, with --out, as a report."""
     from fusion import report
+    from fusion.explain import edits
     from fusion.words import use
 
     use(options.lang)
@@ -34,10 +36,13 @@ def inspect(options: argparse.Namespace) -> int:
         return inspect_entity(options, checkpoint)
     if reads(checkpoint) == "triples":
         return inspect_link(options, checkpoint)
-    pipeline, observation, _ = see_pair(options, checkpoint)
+    pipeline, observation, _, before, made = see_pair(options, checkpoint)
     summary = report.summary(pipeline, observation)
+    if before is not None:
+        summary |= {"edits": edits.write(made), "before": report.summary(pipeline, before)["prediction"]}
     if options.out:
-        summary["written"], absent = report.write(Path(options.out).expanduser(), pipeline, observation)
+        folder = Path(options.out).expanduser()
+        summary["written"], absent = report.write(folder, pipeline, observation, before, made)
         if absent:
             say(absent)
     if options.json:
@@ -47,12 +52,17 @@ def inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def see_pair(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Pipeline, Observation, DataSet | None]:
-    """A picture with its sentence through a checkpoint, and the data set that they are from. Raises FusionError."""
+def see_pair(
+    options: argparse.Namespace, checkpoint: Checkpoint
+) -> tuple[Pipeline, Observation, DataSet | None, Observation | None, tuple[Edit, ...]]:
+    """A picture with its sentence through a checkpoint, after its edits. Raises FusionError.
+
+    -> the pipeline, what came out, the data set that they are from, the same before the edits, and the edits
+    """
     from fusion.data import open_data, pairs_only
+    from fusion.explain import edits
     from fusion.inference import Pipeline
 
-    not_streams(options, checkpoint)
     if options.relation is not None:
         raise FusionError(
             f'--relation is for systems that predict links; "{checkpoint.name}" reads an image and a text.'
@@ -69,13 +79,19 @@ def see_pair(options: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Pipel
     if donor is None and sample.image() is not None:
         others = (s for s in open_data("gallery").samples if s.image() is not None)
         donor = next((s for s in others if s.image() != sample.image()), None)
-    return pipeline, pipeline.inspect(sample, donor), dataset
+    made = edits.read(",".join(options.edit), ("text", "image"))
+    swapped = next((one.text for one in made if one.how == "swap"), None)
+    other = None if swapped is None else pairs_only(open_data(options.data or "gloss")).get(swapped)
+    before = pipeline.inspect(sample, donor) if made else None
+    return pipeline, pipeline.inspect(sample, donor, made, other), dataset, before, made
 
 
 def not_streams(options: argparse.Namespace, checkpoint: Checkpoint) -> None:
-    """Raises FusionError on an option that only systems of streams take."""
-    if options.audio is not None or options.edit:
-        raise FusionError(f'--audio and --edit are for systems that read streams; "{checkpoint.name}" is none.')
+    """Raises FusionError on an option that only systems of streams take, or of edits where none are made."""
+    if options.audio is not None:
+        raise FusionError(f'--audio is for systems that read streams; "{checkpoint.name}" is none.')
+    if options.edit and reads(checkpoint) != "pairs":
+        raise FusionError(f'--edit is for systems that read pairs or streams; "{checkpoint.name}" is none.')
 
 
 def observe(options: argparse.Namespace) -> int:

@@ -12,7 +12,10 @@ from fusion.signals import Effects
 from fusion.words import t
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusion.data import DataSet
+    from fusion.explain.edits import Edit
     from fusion.inference import Observation, Pipeline
     from fusion.views.page import Page
 
@@ -80,19 +83,29 @@ def in_words(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"note: {notice}" for notice in summary["notices"])])
 
 
-def write(folder: Path, pipeline: Pipeline, observation: Observation) -> tuple[list[str], str]:
+def write(
+    folder: Path, pipeline: Pipeline, observation: Observation, before: Observation | None = None,
+    made_of: Sequence[Edit] = (),
+) -> tuple[list[str], str]:  # fmt: skip
     """Write report.html, csv/*.csv and png/*.png into a folder, each file whole; other files there stay.
 
     -> the names written, and one sentence on why there are no PNGs, "" when there are.
     """
     trace = observation.trace.plus(*pipeline.model.learned())
-    return put(folder, pair_page(pipeline, observation), trace)
+    return put(folder, pair_page(pipeline, observation, None, before, made_of), trace)
 
 
-def pair_page(pipeline: Pipeline, observation: Observation, dataset: DataSet | None = None) -> Page:
-    """A page of a picture with its sentence. dataset: what the sample is from, where it is from one."""
+def pair_page(
+    pipeline: Pipeline, observation: Observation, dataset: DataSet | None = None, before: Observation | None = None,
+    made_of: Sequence[Edit] = (),
+) -> Page:  # fmt: skip
+    """A page of a picture with its sentence.
+
+    dataset: what the sample is from, where it is from one. before: the same before the edits made_of.
+    """
     import pandas as pd
 
+    from fusion.explain import edits
     from fusion.views import draw_all
     from fusion.views.page import Page
 
@@ -101,7 +114,13 @@ def pair_page(pipeline: Pipeline, observation: Observation, dataset: DataSet | N
     names = [[span.text, t(f"type.{span.type}"), span.probability] for span in seen.spans]
     columns = [t("inspect.entity"), t("inspect.type"), t("views.axis.probability")]
     found = pd.DataFrame(names, columns=columns)
-    of = {t("report.text"): sample.text()}
+    of = {t("report.text"): sample.text()} | ({t("report.edits"): edits.write(made_of)} if made_of else {})
+    tables = [(t("verdict.entities"), found)] if names else []
+    if before is not None:
+        rows = _said(before), _said(seen)
+        columns = [t("edits.column.what"), t("edits.before"), t("edits.after")]
+        moved = [[name, rows[0][name], rows[1][name]] for name in rows[0]]
+        tables.insert(0, (t("edits.title"), pd.DataFrame(moved, columns=columns)))
     if dataset is not None and sample.id in dataset.index:
         of[t("report.sample")] = sample.id
     return Page(
@@ -110,8 +129,20 @@ def pair_page(pipeline: Pipeline, observation: Observation, dataset: DataSet | N
         tuple(t(notice.key, **notice.values) for notice in seen.notices),
         facts(pipeline.checkpoint, pipeline.model, dataset) | of | today(),
         draw_all(trace, sample, pipeline.reference, path=seen.path),
-        ((t("verdict.entities"), found),) if names else (), made(pipeline.checkpoint),
+        tuple(tables), made(pipeline.checkpoint),
     )  # fmt: skip
+
+
+def _said(seen: Observation) -> dict[str, str]:
+    """What an answer says, line by line."""
+    from fusion.views.speech import percent, say
+
+    names = t("views.list.comma").join(
+        f"{span.text} ({t(f'type.{span.type}')}, {percent(span.probability)})" for span in seen.spans
+    )
+    shares = t("views.list.comma").join(f"{say(m)} {percent(value)}" for m, value in seen.shares.items())
+    told = {name: value for name, value, _ in _figures(seen)}
+    return told | {t("verdict.entities"): names or t("inspect.nothing_found"), t("verdict.most"): shares or "–"}
 
 
 def _figures(seen: Observation) -> tuple[tuple[str, str, str], ...]:

@@ -96,10 +96,14 @@ def _pair(found: Checkpoint, dataset: DataSet) -> Asked | None:
     sample = pickers.sample_of(desk)
     if sample is None:
         return None
-    if desk.kind in ("data", "gallery") and not desk.edited:
-        asked.add("data", "gallery" if desk.kind == "gallery" else dataset.spec or dataset.key)
+    spec, edit = dataset.spec or dataset.key, state.get("edit")
+    whose = "gallery" if desk.kind == "gallery" else spec
+    asked.add("edit", edit)
+    if desk.kind in ("data", "gallery") and not desk.edited and (whose == spec or "swap" not in edit):
+        asked.add("data", whose)
         asked.add("id", sample.id)
     else:
+        asked.add("data", spec)
         asked.add("text", sample.text())
         asked.part("image", sample.image())
     donor = st.session_state.get("donor_key")
