@@ -273,3 +273,54 @@ def test_features_made_without_gradients_can_be_explained() -> None:
         made = batch.rows([0])
         made = replace(made, features={m: x * 1 for m, x in made.features.items()})
     assert methods.explain(model, made, target, "integrated").values.abs().sum() > 0
+
+
+def sized(values: list[float]) -> tuple[Linear, Batch]:
+    """A sum whose terms are the values, one a region."""
+    model, batch = Linear(), linear_batch()
+    with torch.no_grad():
+        model.weight["image"][:] = 0
+        model.weight["image"][:, 0] = 1
+    image = torch.zeros(1, 5, 4)
+    image[0, :, 0] = torch.tensor(values)
+    return model, replace(batch, features={**batch.features, "image": image}).without("text")
+
+
+@pytest.mark.parametrize(("sign", "says"), [(1, "better"), (-1, "worse")])
+def test_an_order_is_judged_by_the_random_orders_that_it_beats(sign: int, says: str) -> None:
+    model, batch = sized([5.0, 0.1, 0.2, 0.3, 0.4])
+    values = torch.tensor([5.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64) * sign
+    players = steps_of(batch)
+    found = curves.trial(model, batch, Target("answer"), players, values, signed=True, draws=99)
+    assert found.verdict() == says
+    assert found.verdict("insertion") == says
+
+
+def test_insertion_is_what_showing_the_parts_gives() -> None:
+    model, batch = sized([3.0, 1.0, 0.0, -1.0, 0.5])
+    players = steps_of(batch)
+    values = torch.tensor([3.0, 1.0, 0.0, -1.0, 0.5], dtype=torch.float64)
+    found = curves.trial(model, batch, Target("answer"), players, values, signed=True)
+    order = values.argsort(descending=True)
+    shown = [torch.isin(torch.arange(5), order[: round(5 * share)]) for share in found.own.share]
+    assert found.own.insertion.tolist() == pytest.approx(
+        worth(model, batch, Target("answer"), players, torch.stack(shown)).tolist()
+    )
+    assert found.own.deletion.tolist() == pytest.approx(
+        worth(model, batch, Target("answer"), players, ~torch.stack(shown)).tolist()
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9, 10, 11, 61, 107])
+def test_points_of_a_curve_are_the_same_from_both_ends(count: int) -> None:
+    found = curves.shares(count)
+    assert found[0] == 0
+    assert found[-1] == count
+    assert torch.equal(found, (count - found).flip(0))
+
+
+def test_an_answer_pushed_below_nothing_is_explained_by_what_pushed_it_down() -> None:
+    model, batch = sized([-5.0, 0.1, 0.2, 0.3, 0.4])
+    values = torch.tensor([-5.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    found = curves.trial(model, batch, Target("answer"), steps_of(batch), values, signed=True, draws=99)
+    assert found.verdict() == "better"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusion.commands.catalogue import data, doctor, models
+from fusion.commands.explaining import explain
 from fusion.commands.reporting import report, stories
 from fusion.commands.running import adopt, evaluate, inspect, observe, train
 from fusion.commands.spaces import spaces
@@ -63,7 +64,7 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", help="a sentence")
     parser.add_argument("--audio", help="path of a recording: WAV, OGG or FLAC")
     parser.add_argument("--edit", action="append", default=[], metavar="MODALITY=HOW", help="what to do to a modality "
-                        "before it is read: remove, zero, mean, shuffle or drop:RATE")  # fmt: skip
+                        "before it is read: remove, zero, mean, shuffle, drop:RATE, hide:3+5 and others")  # fmt: skip
     parser.add_argument("--id", "--head", help="a sample of --data instead, or an entity: the head of a question")
     parser.add_argument("--relation", help="what the head is asked for, by name; ~NAME reads it backwards")
     parser.add_argument("--data", help="data set of --id (default gloss, or what the checkpoint was trained on)")
@@ -73,6 +74,17 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--donor", help="path of the image to exchange in the drop test")
     parser.add_argument("--checkpoint", help="name or folder (default: the first one found)")
     parser.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the report")
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    _sample(parser)
+    parser.add_argument("--target", help="what is explained: answer, answer:CLASS, match, tag:STEP (default: the first "
+                        "that the system has)")  # fmt: skip
+    parser.add_argument("--method", default="occlusion", help="occlusion (default), shapley, integrated, "
+                        "gradient_x_input, grad_cam, relevance, rollout, mean, raw, or all")  # fmt: skip
+    parser.add_argument("--whole", action="store_true", help="judge whole modalities, by occlusion or exact Shapley")
+    parser.add_argument("--pairs", type=int, default=8, help="pairs of orders of sampled Shapley values (default 8)")
+    _json(parser)
 
 
 def _observe(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +157,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
     "train": ("train a system", _train, train),
     "evaluate": ("held-out figures of a checkpoint", _evaluate, evaluate),
     "inspect": ("run one sample through a checkpoint", _inspect, inspect),
+    "explain": ("say why one number of a sample is what it is, and test it", _explain, explain),
     "report": ("write one HTML file of a sample or of a whole data set", _report, report),
     "stories": ("ask the bundled checkpoints for what the demo tells, and keep it", _stories, stories),
     "observe": ("run a whole data set through a checkpoint", _observe, observe),

@@ -38,10 +38,7 @@ class Judged:
     @property
     def verdict(self) -> str:
         """better | none | worse than random orders, by the area under the deletion curve; "" where it can't be told."""
-        own, mean, spread = self.trial.areas()
-        if not np.isfinite(own):
-            return ""
-        return "better" if own < mean - 2 * spread else "none" if own <= mean + 2 * spread else "worse"
+        return self.trial.verdict()
 
 
 @dataclass(eq=False)
@@ -77,7 +74,7 @@ class Case:
         else:
             own = METHODS[method].rows(players)
         points = max(min(curves.STEPS, players) - 1, 0)
-        return own + 2 * 2 * points + (0 if self._chance else 2 * curves.DRAWS * points)
+        return own + 2 * points + (0 if self._chance else curves.DRAWS * points)
 
     def judge(
         self, line: str, method: str = methods.FIRST, *, whole: bool = False, pairs: int = 8, seed: int = 0,

@@ -3,7 +3,9 @@
 deletion: hide parts, the most important first, and average the target over the shares hidden; insertion: show them in
 that order, from nothing. Both are measured as a share of f(all) - f(none), so 1 is the full answer and 0 the answer
 from nothing, and both are compared with random orders and with the order reversed. A good explanation has a deletion
-area below, and an insertion area above, those of random orders.
+area below, and an insertion area above, those of random orders: it beats chance when no more than one in twenty of
+these is as good. Showing the parts of one order is hiding those of its reverse, read backwards, so insertion costs
+nothing more.
 Sources: Samek et al. 2017, arXiv:1509.06321; Petsiuk et al. 2018, arXiv:1806.07421.
 """
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from fusion.models.base import FusionModel
     from fusion.types import Batch
 
-STEPS, DRAWS = 10, 10  # of a curve; random orders
+STEPS, DRAWS = 10, 19  # of a curve; random orders: to beat all of them by chance has the probability 1/20
+CHANCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +63,26 @@ class Trial:
         chance = np.asarray([one.area(which, self.span) for one in self.random])
         return self.own.area(which, self.span), float(chance.mean()), float(chance.std(ddof=1))
 
-    def better(self, which: str = "deletion") -> bool | None:
-        """Whether it is better than chance by two standard deviations of it; None where nothing can be told."""
-        own, mean, spread = self.areas(which)
-        if not np.isfinite(own):
-            return None
-        return own < mean - 2 * spread if which == "deletion" else own > mean + 2 * spread
+    def beaten(self, which: str = "deletion") -> int:
+        """How many of the random orders have an area that is worse."""
+        own = self.own.area(which, self.span)
+        chance = [one.area(which, self.span) for one in self.random]
+        return sum(own < other if which == "deletion" else own > other for other in chance)
+
+    def verdict(self, which: str = "deletion") -> str:
+        """better | none | worse than random orders; "" where the answer is the one from nothing."""
+        if not np.isfinite(self.own.area(which, self.span)):
+            return ""
+        lost = len(self.random) - self.beaten(which)
+        if (1 + lost) / (1 + len(self.random)) <= CHANCE:
+            return "better"
+        return "worse" if lost / (1 + len(self.random)) >= 1 - CHANCE else "none"
 
 
 def shares(players: int, steps: int = STEPS) -> Tensor:
-    """How many parts are hidden at each point of a curve, from none to all. -> (F,) int, no number twice"""
-    return torch.linspace(0, players, min(steps, players) + 1).round().long().unique()
+    """How many parts are hidden at each point of a curve, from none to all, the same from both ends. -> (F,) int"""
+    half = torch.linspace(0, players / 2, min(steps, players) // 2 + 1).floor().long()
+    return torch.cat((half, players - half)).unique()
 
 
 def coalitions(order: Tensor, counts: Tensor) -> Tensor:
@@ -98,17 +110,14 @@ def trial(
     orders = [own, own.flip(0)]
     orders += [torch.randperm(count, generator=generator) for _ in range(0 if chance else draws)]
     counts = shares(count)
-    hidden = [coalitions(order, counts) for order in orders]  # deletion; insertion shows what it hides
-    inner = [table[1:-1] for table in hidden]  # ends are the same for all
-    rows = torch.cat([*inner, *(~table for table in inner)])
-    value = worth(model, batch, target, players, rows).numpy()
-    size, made = len(counts) - 2, []
-    for i in range(len(orders)):
-        gone = value[i * size : (i + 1) * size]
-        seen = value[(len(orders) + i) * size : (len(orders) + i + 1) * size]
-        share = (counts / count).numpy()
-        made.append(Curve(share, np.concatenate(([all_], gone, [none])), np.concatenate(([none], seen, [all_]))))
-    return Trial((none, all_), made[0], made[1], chance or tuple(made[2:]), len(rows) + 2)
+    hidden = [coalitions(order, counts)[1:-1] for order in orders]  # ends are the same for all
+    rows = torch.cat(hidden)
+    value = worth(model, batch, target, players, rows).numpy() if len(rows) else np.zeros(0)
+    share, size = (counts / count).numpy(), len(counts) - 2
+    falls = [np.concatenate(([all_], value[i * size : (i + 1) * size], [none])) for i in range(len(orders))]
+    own, reverse = (Curve(share, falls[i], falls[1 - i][::-1]) for i in (0, 1))
+    drawn = [Curve(share, fall, fall[::-1]) for fall in falls[2:]]  # of a random order the reverse is random too
+    return Trial((none, all_), own, reverse, chance or tuple(drawn), len(rows) + 2)
 
 
 def agreement(values: Sequence[Tensor]) -> np.ndarray:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusion.signals import Attribution, Trace
     from fusion.types import Sample
 
+CHANCE = 0.05  # of random orders may be as good as one that is called better
 NAMED = 40  # steps that are drawn with their names, one a line; more are drawn along an axis
 # Both directions are seen through where nothing moved, so that the picture itself shows.
 VEIL = tuple(
@@ -159,12 +160,13 @@ class Order:
 
 
 def deletion(
-    orders: Sequence[Order], chance: Sequence[Order], *, areas: Mapping[str, float], expected: tuple[float, float],
-    inserting: bool = False,
+    orders: Sequence[Order], chance: Sequence[Order], *, areas: Mapping[str, float], expected: float,
+    beaten: Mapping[str, int], inserting: bool = False,
 ) -> Picture:  # fmt: skip
     """Does the answer follow what a method calls important? One line a method, random orders as a band.
 
-    areas: {method: mean height as a share of the answer}; expected: that of random orders and its deviation.
+    areas: {method: mean height as a share of the answer}; expected: the mean of random orders; beaten: how many of
+    these are worse than each method.
     """
     which = "insertion" if inserting else "deletion"
     key, title = which, t(f"views.{which}.title")
@@ -190,12 +192,17 @@ def deletion(
         yaxis={"title": {"text": t("views.axis.target")}, "nticks": 6}, legend={"y": 1.0, "yanchor": "bottom"},
     )  # fmt: skip
     best = (max if inserting else min)(areas, key=areas.__getitem__)
-    gain = (areas[best] - expected[0]) * (1 if inserting else -1)
     facts = {
-        "name": best, "value": num(areas[best]), "chance": num(expected[0]), "spread": num(expected[1]),
+        "name": best,
+        "value": num(areas[best]),
+        "chance": num(expected),
         "count": len(chance),
-    }  # fmt: skip
-    verdict = "better" if gain > 2 * expected[1] else "none" if gain > -2 * expected[1] else "worse"
+        "beaten": beaten[best],
+    }
+    lost = len(chance) - beaten[best]
+    verdict = "better" if (1 + lost) / (1 + len(chance)) <= CHANCE else "none"
+    if lost / (1 + len(chance)) >= 1 - CHANCE:
+        verdict = "worse"
     found = {t("views.axis.share_hidden"): orders[0].share} | {one.name: one.value for one in orders}
     found[t("views.deletion.random")] = table.mean(0)
     lengths = {len(v) for v in found.values()}

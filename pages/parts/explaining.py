@@ -197,7 +197,12 @@ def _trial(subject: Subject, found: Sequence[Judged], key: tuple[Hashable, ...])
             chance = [Order("", one.share, getattr(one, which)) for one in first.random]
             areas = {named[one.method]: one.trial.areas(which)[0] for one in found}
             return attribution.deletion(
-                orders, chance, areas=areas, expected=first.areas(which)[1:], inserting=which == "insertion"
+                orders,
+                chance,
+                areas=areas,
+                expected=first.areas(which)[1],
+                beaten={named[one.method]: one.trial.beaten(which) for one in found},
+                inserting=which == "insertion",
             )
 
         return lambda: cache.made(make, "trial", which, *key)
@@ -236,10 +241,11 @@ def _others(
     bar.empty()
     lines = []
     for one in sorted(judged, key=lambda one: one.trial.areas()[0]):
-        own, chance, spread = one.trial.areas()
+        own, chance, _ = one.trial.areas()
         lines.append({
             t("explain.method"): t(f"method.{one.method}"), t("explain.column.deletion"): own,
-            t("explain.column.chance"): f"{chance:.2f} ± {spread:.2f}",
+            t("explain.column.chance"): chance,
+            t("explain.column.beaten"): f"{one.trial.beaten()} / {len(one.trial.random)}",
             t("explain.column.verdict"): t(f"explain.verdict.{one.verdict or 'open'}"),
             t("explain.column.insertion"): one.trial.areas("insertion")[0],
             t("explain.column.gap"): "" if one.told.explanation.gap is None else percent(one.told.explanation.gap),
@@ -249,7 +255,8 @@ def _others(
     st.dataframe(
         pd.DataFrame(lines), hide_index=True, key="explain_table", alt=t("explain.others"),
         column_config={name: st.column_config.NumberColumn(format="%.2f") for name in (
-            t("explain.column.deletion"), t("explain.column.insertion"), t("explain.column.seconds"))},
+            t("explain.column.deletion"), t("explain.column.chance"), t("explain.column.insertion"),
+            t("explain.column.seconds"))},
     )  # fmt: skip
     _trial(subject, judged, wanted)
     table = asking.concord(judged)

@@ -1,0 +1,95 @@
+"""The verb `explain`: why a number of one sample is what it is, and whether the answer follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fusion.commands.running import see_pair
+from fusion.commands.streams import see_stream
+from fusion.commands.telling import checkpoint_for, reads, show
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.explain.asking import Case, Judged
+
+MOST = 12  # parts that are printed
+
+
+def explain(options: argparse.Namespace) -> int:
+    """One number of one sample, by one method or by all that apply."""
+    from fusion.explain import asking, targets
+
+    checkpoint = checkpoint_for(options.checkpoint, options.data or "gloss")
+    case = _case(options, checkpoint)
+    if not targets.known(case.model, case.output):
+        raise FusionError(f'"{checkpoint.name}" answers nothing that could be explained; look at its map instead.')
+    line = options.target or asking.case_line(case)
+    names = [options.method]
+    if options.method == "all":
+        names = [one for one, why in asking.applying(case, line, whole=options.whole).items() if not why]
+    found = [case.judge(line, one, whole=options.whole, pairs=options.pairs) for one in names]
+    if options.json:
+        show([summary(one) for one in found])
+    else:
+        print("\n\n".join(_in_words(one) for one in found))
+    return 0
+
+
+def _case(options: argparse.Namespace, checkpoint: Checkpoint) -> Case:
+    from fusion.explain import edits
+    from fusion.explain.edits import SEEN
+
+    kind = reads(checkpoint)
+    if kind == "streams":
+        reader, seen = see_stream(options, checkpoint)
+        sample = options.id if options.id is not None else seen.sample
+        done = seen.edits if options.id is not None else [edit for edit in seen.edits if edit.how not in SEEN]
+        return reader.case(sample, done)
+    if kind != "pairs":
+        raise FusionError(
+            f'"{checkpoint.name}" ranks entities of a graph; its modalities are weighed by `inspect`, which prints the '
+            "exact Shapley value of each."
+        )
+    pipeline, seen, *_ = see_pair(options, checkpoint)
+    made = edits.read(",".join(options.edit), ("text", "image"))
+    return pipeline.case(seen.sample, [edit for edit in made if edit.how not in SEEN])
+
+
+def summary(one: Judged) -> dict[str, Any]:
+    """An explanation with its test as plain values."""
+    from fusion.explain.methods import shares, totals
+
+    told, done = one.told, one.told.explanation
+    own, chance, spread = one.trial.areas()
+    parts = [
+        {"part": name, "modality": m, "value": value}
+        for name, m, value in zip(told.players.names, told.players.of, told.values.tolist(), strict=True)
+        if m in told.judged
+    ]
+    return {
+        "method": one.method, "target": done.target, "with_all": one.trial.span[1], "with_nothing": one.trial.span[0],
+        "parts": parts, "totals": totals(told), "shares": shares(told), "gap": done.gap,
+        "deletion_area": own, "random_area": chance, "random_spread": spread,
+        "random_orders": len(one.trial.random), "random_beaten": one.trial.beaten(),
+        "insertion_area": one.trial.areas("insertion")[0], "verdict": one.verdict, "rows": done.passes,
+        "seconds": round(done.seconds, 3),
+    }  # fmt: skip
+
+
+def _in_words(one: Judged) -> str:
+    found = summary(one)
+    ranked = sorted(found["parts"], key=lambda part: -abs(part["value"]))[:MOST]
+    verdicts = {"better": "better than chance", "none": "not told from chance", "worse": "worse than chance"}
+    lines = [
+        f"{found['method']}: {found['target']} is {found['with_all']:.3f}, {found['with_nothing']:.3f} from nothing",
+        *(f"  {part['value']:+.4f}  {part['modality']}: {part['part']}" for part in ranked),
+        "  shares  " + ", ".join(f"{m} {share:.0%}" for m, share in found["shares"].items()),
+        f"  deletion area {found['deletion_area']:.3f}, ahead of {found['random_beaten']} of {found['random_orders']} "
+        f"random orders ({found['random_area']:.3f}): {verdicts.get(one.verdict, 'cannot be told')}",
+        f"  {found['rows']} rows, {found['seconds']} s"
+        + ("" if found["gap"] is None else f", gap {found['gap']:.2%}"),
+    ]  # fmt: skip
+    return "\n".join(lines)
