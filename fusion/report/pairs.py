@@ -125,7 +125,8 @@ def pair_page(
         of[t("report.sample")] = sample.id
     return Page(
         t("report.title"), t("report.lead.pairs", name=pipeline.model.card.name), sample.text(),
-        photograph(sample.image(), t("report.photograph")), _figures(seen),
+        photograph(sample.image(), t("report.photograph")),
+        _figures(seen) if before is None else _moved(seen, before),
         tuple(t(notice.key, **notice.values) for notice in seen.notices),
         facts(pipeline.checkpoint, pipeline.model, dataset) | of | today(),
         draw_all(trace, sample, pipeline.reference, path=seen.path),
@@ -143,6 +144,12 @@ def _said(seen: Observation) -> dict[str, str]:
     shares = t("views.list.comma").join(f"{say(m)} {percent(value)}" for m, value in seen.shares.items())
     told = {name: value for name, value, _ in _figures(seen)}
     return told | {t("verdict.entities"): names or t("inspect.nothing_found"), t("verdict.most"): shares or "–"}
+
+
+def _moved(seen: Observation, before: Observation) -> tuple[tuple[str, str, str], ...]:
+    """The same numbers, each above what it was before the edits."""
+    was = {name: value for name, value, _ in _figures(before)}
+    return tuple((name, value, t("report.was", value=was[name])) for name, value, _ in _figures(seen))
 
 
 def _figures(seen: Observation) -> tuple[tuple[str, str, str], ...]:
