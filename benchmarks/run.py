@@ -40,8 +40,10 @@ BENCHMARKS: dict[str, str] = {
     "links": "Link prediction",
     "planted": "Fusion on planted sequences",
     "coherence": "Multimodal VAEs on digits in two hands",
+    "canonical": "Canonical correlation at size",
     "supcr": "Contrast ordered by score",
     "tfr": "A training step of TFR-Net",
+    "explaining": "Explanations against what is known",
     "faithfulness": "Does the gate tell what the picture did?",
 }
 
