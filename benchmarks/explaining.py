@@ -69,7 +69,7 @@ def shares(at: Opened, systems: Sequence[str]) -> Iterator[Row]:
     for system in systems:
         one = known(at, system)
         error = float(
-            np.mean([abs(float(one.model(b, trace=False).prediction[0]) - float(b.target[0])) for b in one.cases])  # type: ignore[index]
+            np.mean([abs(float(one.model(b, trace=False).prediction[0].detach()) - float(b.target[0])) for b in one.cases])  # type: ignore[index]
         )
         yield Row(f"{system}: mean absolute error, of {at.chance:.2f} from nothing", error, n=SAMPLES)
         for method in (*HIDING, *SLOPES):
