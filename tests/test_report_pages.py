@@ -221,6 +221,27 @@ def _opened(path: Path, scheme: str) -> dict:
     }
 
 
+def test_a_page_that_would_be_large_shows_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(still, "stills", lambda pictures: {})
+    long = pd.DataFrame({"text": ["x" * 2_000] * 400})
+    size, absent = write_page(tmp_path / "x.html", Page("x", tables=tuple((str(i), long) for i in range(10))))
+    assert absent == ""
+    assert 1e6 < size < BYTES
+    assert (tmp_path / "x.html").read_text("utf-8").count("Showing 100 of 400") == 10
+
+
+def test_a_still_picture_keeps_its_words_and_loses_its_links() -> None:
+    text = (
+        '<?xml version="1.0"?><svg width="10" height="20"><a href="javascript:x()" target="_top"><text '
+        'style="font-family: system-ui; font-size: 12px; fill: rgb(0, 0, 55); fill-opacity: 1; opacity: 1;">'
+        'opacity: 1; style="font-family: b;"</text></a></svg>'
+    )
+    assert still._inline(text) == (
+        '<svg viewBox="0 0 10 20" width="10" height="20"><text style="font-size: 12px; fill: var(--ink);">'
+        'opacity: 1; style="font-family: b;"</text></svg>'
+    )
+
+
 def test_a_sample_of_ones_own_needs_no_data_set(tmp_path: Path, without_chrome: None) -> None:
     sample = Sample("own", {"text": Text("Messi runs")})
     _, trace = made(("Messi", "runs"), layers=1)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "numpy", "plotly", "transformers", "safetensors")
 SIDE = 480  # pixels of the longer side of a photograph in a page
 LONGEST = 400  # characters of a setting
-BYTES = 3 * 2**20  # of a page whose pictures stand still
+BYTES = 3_000_000  # of a page whose pictures stand still
+FEWER = (100, 20, 5)  # rows of each table, tried one after another where a page is larger
 
 
 def facts(
@@ -104,6 +105,9 @@ def write_page(path: Path, page: Page, *, interactive: bool = False) -> tuple[in
 
     found = None if interactive else stills(page.pictures)
     data = html_page(page, current(), found).encode("utf-8")
+    for rows in FEWER if found is not None else ():
+        if len(data) > BYTES:
+            data = html_page(page, current(), found, rows).encode("utf-8")
     with atomic_file(path) as aside:
         aside.write_bytes(data)
         aside.chmod(0o644)

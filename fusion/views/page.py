@@ -65,12 +65,15 @@ def html_report(title: str, sections: Sections, facts: Mapping[str, str], langua
     return html_page(Page(title, sections=sections, facts=facts), language)
 
 
-def html_page(page: Page, language: str, stills: Mapping[str, Still] | None = None) -> str:
-    """One self-contained HTML file. stills: every picture of the page as it stands; without them Plotly draws."""
+def html_page(page: Page, language: str, stills: Mapping[str, Still] | None = None, rows: int = MOST_TABLE_ROWS) -> str:
+    """One self-contained HTML file.
+
+    stills: every picture of the page as it stands; without them Plotly draws. rows: most of a table, which says so.
+    """
     before = current()
     use(language)
     try:
-        body = "".join((_top(page), _contents(page), _sections(page, stills), _tables(page), _made(page)))
+        body = "".join((_top(page), _contents(page), _sections(page, stills, rows), _tables(page, rows), _made(page)))
     finally:
         use(before)
     scripts, allowed = "", ""
@@ -130,15 +133,15 @@ def _contents(page: Page) -> str:
     named += [("made", t("report.made"))] if page.made else []
     if len(named) < 2:
         return ""
-    rows = "".join(f'<li><a href="#{name}">{_text(heading)}</a></li>' for name, heading in named)
-    return f'<nav aria-labelledby="contents"><h2 id="contents">{_text(t("report.contents"))}</h2><ol>{rows}</ol></nav>'
+    items = "".join(f'<li><a href="#{name}">{_text(heading)}</a></li>' for name, heading in named)
+    return f'<nav aria-labelledby="contents"><h2 id="contents">{_text(t("report.contents"))}</h2><ol>{items}</ol></nav>'
 
 
-def _sections(page: Page, stills: Mapping[str, Still] | None) -> str:
+def _sections(page: Page, stills: Mapping[str, Still] | None, rows: int) -> str:
     return "".join(
         f'<section id="part-{number}"><h2>{_text(heading)}</h2>'
         + "".join(
-            _figure(name := place(number, order), picture, None if stills is None else stills[name])
+            _figure(name := place(number, order), picture, None if stills is None else stills[name], rows)
             for order, picture in enumerate(pictures)
         )
         + "</section>"
@@ -146,10 +149,10 @@ def _sections(page: Page, stills: Mapping[str, Still] | None) -> str:
     )
 
 
-def _tables(page: Page) -> str:
+def _tables(page: Page, rows: int) -> str:
     return "".join(
-        f'<section id="table-{number}"><h2>{_text(heading)}</h2><div class="scroll" tabindex="0">{_table(table)}</div>'
-        "</section>"
+        f'<section id="table-{number}"><h2>{_text(heading)}</h2><div class="scroll" tabindex="0">'
+        f"{_table(table, rows)}</div></section>"
         for number, (heading, table) in enumerate(page.tables)
     )
 
@@ -162,13 +165,13 @@ def _made(page: Page) -> str:
     return f'<section id="made"><h2>{_text(t("report.made"))}</h2>{groups}</section>'
 
 
-def _figure(name: str, picture: Picture, still: Still | None) -> str:
+def _figure(name: str, picture: Picture, still: Still | None, rows: int) -> str:
     """A picture with everything around it."""
     table = ""
     if not picture.table.empty:
         table = (
-            f'<details><summary>{_text(t("report.table"))}</summary><div class="scroll">{_table(picture.table)}</div>'
-            "</details>"
+            f'<details><summary>{_text(t("report.table"))}</summary><div class="scroll">'
+            f"{_table(picture.table, rows)}</div></details>"
         )
     drawn = _plotted(name, picture) if still is None else _standing(picture, still)
     return (
@@ -209,17 +212,17 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
-def _table(table: pd.DataFrame) -> str:
-    """A table of at most MOST_TABLE_ROWS rows, numbers with three digits, everything escaped."""
-    shown = table.head(MOST_TABLE_ROWS)
+def _table(table: pd.DataFrame, most: int) -> str:
+    """A table of at most some rows, numbers with three digits, everything escaped."""
+    shown = table.head(most)
     columns = [shown.iloc[:, i] for i in range(shown.shape[1])]  # by place: names may repeat
     cells = [[_number(v) if c.dtype.kind == "f" else str(v) for v in c] for c in columns]
     head = "".join(f'<th scope="col">{_text(str(column))}</th>' for column in shown.columns)
-    rows = "".join(
+    body = "".join(
         "<tr>" + "".join(f"<td>{_text(cells[i][row])}</td>" for i in range(shown.shape[1])) + "</tr>"
         for row in range(len(shown))
     )
     note = ""
     if len(shown) < len(table):
         note = f"<p>{_text(t('views.showing', shown=len(shown), count=len(table)))}</p>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

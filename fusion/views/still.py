@@ -98,4 +98,10 @@ def _inline(svg: str) -> str:
     for colour, name in ((TEXT, "--ink"), (LINE, "--line")):
         numbers = ", ".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
         svg = svg.replace(f"rgb({numbers})", f"var({name})").replace(colour, f"var({name})")
+    svg = re.sub(r'(<[a-zA-Z][^<>]*?\sstyle=")([^"]*)"', lambda found: f'{found[1]}{_styled(found[2])}"', svg)
     return re.sub(r"</?a\b[^>]*>", "", svg)
+
+
+def _styled(style: str) -> str:
+    """A style without what the page itself says: the font, and what is so anyway."""
+    return re.sub(r"font-family: [^;]*;|(fill|stroke)-opacity: 1;|(?<![a-z-])opacity: 1;", "", style).strip()
