@@ -114,7 +114,7 @@ def pair_page(
     names = [[span.text, t(f"type.{span.type}"), span.probability] for span in seen.spans]
     columns = [t("inspect.entity"), t("inspect.type"), t("views.axis.probability")]
     found = pd.DataFrame(names, columns=columns)
-    of = {t("report.text"): sample.text()} | ({t("report.edits"): edits.write(made_of)} if made_of else {})
+    of = {t("report.edits"): edits.write(made_of)} if made_of else {}
     tables = [(t("verdict.entities"), found)] if names else []
     if before is not None:
         rows = _said(before), _said(seen)

@@ -105,7 +105,7 @@ def stream_page(reader: Reader, observation: StreamObservation) -> Page:
     answer = answered(seen.answer.said) if seen.answer.said else ""
     value = percent(seen.answer.strength) if seen.classes else num(seen.answer.strength)
     told = facts(reader.checkpoint, reader.model, reader.dataset) | {
-        t("report.sample"): seen.sample.id, t("report.text"): seen.sample.text() or "–",
+        t("report.sample"): seen.sample.id,
         t("report.answer"): f"{answer} {value}".strip(),
         t("report.edits"): edits.write(seen.edits) or "–",
         t("report.worth"): t("views.list.comma").join(f"{say(m)} {num(v)}" for m, v in seen.shapley.items()),
