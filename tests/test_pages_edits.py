@@ -117,3 +117,14 @@ def test_the_bench_offers_what_the_checkpoint_has(app: Open, id: str) -> None:  
     offered = set(at.selectbox(key="bench_how").options)
     wanted = {t(f"edits.how.{how}") for how in ("hide", "replace", "paint", "blur", "swap", "mute", "fix", "noise")}
     assert wanted <= offered
+
+
+def test_whole_modalities_are_one_bar_each(app: Open, id: str) -> None:  # noqa: F811
+    at = opened(app, id, "explain")
+    at.session_state["explain_whole"] = True
+    for method in ("occlusion", "shapley"):
+        at.session_state["explain_method"] = method
+        at = at.run()
+        assert not at.exception
+        assert not at.error
+        assert t("views.attribution.whole.title") in said(at)

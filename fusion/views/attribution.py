@@ -150,6 +150,33 @@ def _in_time(key: str, values: np.ndarray, error: np.ndarray | None, signal: Att
     return sheet
 
 
+def modalities(values: Mapping[str, float], *, method: str) -> Picture:
+    """What did each modality as a whole move? One bar each, in the unit of the number that is explained."""
+    key, title = f"modalities-{method}", t("views.attribution.whole.title")
+    labels = distinct([clean(say(m), 24) for m in values])
+    numbers = np.asarray(list(values.values()), np.float32)
+    sheet = Sheet(key, 80 + 44 * len(labels), right=56)
+    sheet.add(
+        "bar", x=numbers, y=labels, orientation="h", showlegend=False, cliponaxis=False,
+        text=[_number(float(v), True) for v in numbers], textposition="outside",
+        marker={"color": [COLOURS.get(m, INK) for m in values]}, hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+    )  # fmt: skip
+    reach = float(np.abs(numbers).max(initial=0)) * 1.4 or 1.0
+    sheet.set(
+        xaxis={"title": {"text": t("views.axis.moved")}, "range": [-reach if (numbers < 0).any() else 0, reach],
+               "zeroline": True, "zerolinecolor": INK, "nticks": 6},
+        yaxis=LINES,
+    )  # fmt: skip
+    top = int(np.abs(numbers).argmax())
+    facts = {"name": labels[top], "value": _number(float(numbers[top]), True), "count": len(labels)}
+    table = pd.DataFrame({t("views.axis.modality"): labels, t("views.axis.moved"): numbers})
+    return Picture(
+        key, title, sheet.figure(), t("views.attribution.whole.finding", **facts), table,
+        t("views.attribution.whole.finding", **facts), t("views.attribution.whole.shows"),
+        t("views.attribution.whole.hides"), (tuple(values),),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Order:
     """What is left of the answer as parts are hidden, or shown, in one order."""

@@ -57,7 +57,7 @@ def show(subject: Subject) -> None:
     found = _run(case, target, method, whole, pairs, key)
     if found is None:
         return
-    _told(subject, found)
+    _told(subject, found, whole)
     _trial(subject, [found], key)
     _others(subject, case, target, whole, [one for one, reason in why.items() if not reason], found, pairs)
 
@@ -139,7 +139,7 @@ def _run(
     return found
 
 
-def _told(subject: Subject, found: Judged) -> None:
+def _told(subject: Subject, found: Judged, whole: bool) -> None:
     """What was explained and what it cost; then the pictures, one a modality."""
     from fusion.explain.methods import METHODS, shares, totals
     from fusion.views import attribution
@@ -162,6 +162,10 @@ def _told(subject: Subject, found: Judged) -> None:
     st.markdown(plain(" ".join(parts), 1500))
     if found.verdict == "" or abs(all_ - none) < 0.05:
         st.info(t("explain.small"))
+    if whole:
+        moved = totals(told)
+        grid.show(lambda: attribution.modalities(moved, method=found.method), f"explained_whole_{found.method}")
+        return
     columns = st.columns(min(2, len(done.trace.signals)))
     for at, signal in enumerate(done.trace):
         picture, fit = subject.behind(signal.steps)  # type: ignore[attr-defined]  # attributions only
