@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pages.parts.kinds import Kind
 
 SECONDS = 15  # of a report: a model to load, pictures to draw
+KEPT = 30 * 86_400  # seconds that a report is kept
 
 
 @dataclass
@@ -85,7 +87,11 @@ def _make(asked: Asked, found: Checkpoint, dataset: DataSet) -> None:
 
 
 def _keep(asked: Asked) -> None:
-    """Parts that a person brought, for the job to read; they go when the report is there."""
+    """Parts that a person brought, for the job to read; they go when the report is there. Old reports go, too."""
+    folder = home() / "reports"
+    for old in (*folder.glob("*.html"), *folder.glob("parts/*")):
+        if old.stat().st_mtime < time.time() - KEPT:
+            old.unlink(missing_ok=True)
     for path, data in asked.files.items():
         with atomic_file(path) as aside:
             aside.write_bytes(data)
