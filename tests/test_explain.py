@@ -324,3 +324,20 @@ def test_an_answer_pushed_below_nothing_is_explained_by_what_pushed_it_down() ->
     values = torch.tensor([-5.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
     found = curves.trial(model, batch, Target("answer"), steps_of(batch), values, signed=True, draws=99)
     assert found.verdict() == "better"
+
+
+class Small(Linear):
+    """One that holds a few rows at most, like a device that is nearly full."""
+
+    def forward(self, batch: Batch, *, trace: bool = True) -> FusionOutput:
+        if len(batch) > 10:
+            raise torch.OutOfMemoryError("full")
+        return super().forward(batch, trace=trace)
+
+
+def test_what_does_not_fit_goes_in_smaller_batches(caplog: pytest.LogCaptureFixture) -> None:
+    batch = linear_batch()
+    found, _ = sampling.occluded(Small(), batch, Target("answer"), steps_of(batch))
+    plain, _ = sampling.occluded(Linear(), batch, Target("answer"), steps_of(batch))
+    assert found.tolist() == plain.tolist()
+    assert any("smaller" in record.message or "slower" in record.message for record in caplog.records)

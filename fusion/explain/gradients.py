@@ -58,7 +58,7 @@ def derivatives(
 def gradient_x_input(model: FusionModel, batch: Batch, target: Target) -> dict[str, Tensor]:
     """Eq. (1). -> {m: (T,)} float64, CPU"""
     slopes, _ = derivatives(model, batch, target, torch.ones(1))
-    return {m: (batch.features[m][0] * g[0]).double().sum(-1).cpu() for m, g in slopes.items()}
+    return {m: (batch.features[m][0] * g[0]).cpu().double().sum(-1) for m, g in slopes.items()}
 
 
 def integrated(
@@ -82,10 +82,10 @@ def integrated(
         for some, part in zip(at.split(ROWS), length.split(ROWS), strict=True):
             slopes, _ = derivatives(model, batch, target, some)
             for m, g in slopes.items():
-                weighed = torch.einsum("k,ktd->td", part.to(g.device), g.double())
+                weighed = torch.einsum("k,ktd->td", part, g.cpu().double())
                 total[m] = total[m] + weighed if m in total else weighed
         passes += 2 * count
-        parts = {m: (batch.features[m][0] * g).sum(-1).cpu() for m, g in total.items()}
+        parts = {m: (batch.features[m][0].cpu() * g).sum(-1) for m, g in total.items()}
         missed = abs(float(sum(float(part.sum()) for part in parts.values())) - change)
         gap = missed / abs(change) if change else float(missed > 0)
         if best is None or gap < best[1]:
@@ -102,8 +102,8 @@ def grad_cam(
     slopes, _ = derivatives(model, batch, target, torch.ones(1))
     found = {}
     for m in modalities:
-        real = (batch.mask[m] & batch.kept[m])[0]
-        x, g = batch.features[m][0].double(), slopes[m][0].double()
+        real = (batch.mask[m] & batch.kept[m])[0].cpu()
+        x, g = batch.features[m][0].cpu().double(), slopes[m][0].cpu().double()
         weight = g[real].mean(0)
-        found[m] = ((x @ weight).relu() * real).cpu()
+        found[m] = (x @ weight).relu() * real
     return found

@@ -7,6 +7,7 @@ Hidden means what the model itself takes a hidden step for (`kept`); a modality 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from fusion.device import halving
 from fusion.explain.targets import Target, of_batch
 from fusion.types import Batch, FusionError, Steps
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 64  # players of one modality; longer sequences are cut into as many stretches
 ROWS = 64  # of one forward pass
+log = logging.getLogger("fusionscope")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +135,15 @@ def worth(model: FusionModel, batch: Batch, target: Target, players: Players, sh
     Equal coalitions are run once; the one that leaves no modality is `target.nothing` where that is given.
     """
     different, back = torch.unique(shown, dim=0, return_inverse=True)
-    found = []
+
+    def run(some: list[Tensor]) -> list[Tensor]:
+        rows = showing(batch, players, torch.stack(some))
+        left = torch.ones(len(some), dtype=torch.bool) if target.nothing is None else rows.present.any(1).cpu()
+        value = torch.full((len(some),), target.nothing or 0.0, dtype=torch.float64)
+        if bool(left.any()):
+            rows = rows if bool(left.all()) else rows.rows(left.nonzero().squeeze(1))
+            value[left] = of_batch(model, rows, target)[0]
+        return list(value)
+
     with torch.inference_mode():
-        for some in different.split(ROWS):
-            rows = showing(batch, players, some)
-            left = torch.ones(len(some), dtype=torch.bool) if target.nothing is None else rows.present.any(1).cpu()
-            value = torch.full((len(some),), target.nothing or 0.0, dtype=torch.float64)
-            if bool(left.any()):
-                rows = rows if bool(left.all()) else rows.rows(left.nonzero().squeeze(1))
-                value[left] = of_batch(model, rows, target)[0].cpu()
-            found.append(value)
-    return torch.cat(found)[back]
+        return torch.stack(halving(run, list(different), ROWS, log.warning))[back]

@@ -95,12 +95,12 @@ def numbers(model: FusionModel, output: FusionOutput, target: Target) -> Tensor:
     if target.kind == MATCH:
         match = output.trace.first(Match)
         assert match is not None
-        return match.value.double()
+        return match.value.cpu().double()  # not every device has float64
     if target.kind == TAG:
         marginals = output.trace.first(Marginals)
         assert marginals is not None
-        return _log_odds(marginals.value[:, target.step, model.classes.index(target.label)].double())
-    value = output.prediction.double()
+        return _log_odds(marginals.value[:, target.step, model.classes.index(target.label)].cpu().double())
+    value = output.prediction.cpu().double()
     if value.ndim == 1:
         return value
     own = model.classes.index(target.label)

@@ -138,12 +138,13 @@ class Reader:
         """A sample after some edits, ready to be asked why. Raises FusionError as `inspect` does."""
         sample = self.dataset.get(sample) if isinstance(sample, str) else sample
         _, batch, _ = self.after(sample, made)
-        return Case(self.model, batch.to(best()[0]), self.checkpoint.digest, self._prior())
+        return Case(self.model, batch.to(best()[0]), self.checkpoint.digest, self.prior_odds())
 
-    def _prior(self) -> dict[str, float]:
+    def prior_odds(self) -> dict[str, float]:
         """The target from nothing: the mean score of training, or the log-odds of each class there."""
-        if not self.prior.size:
-            return {}
+        if not self.prior.size:  # an adopted checkpoint doesn't record it: the middle, and even chances
+            count = max(len(self.model.classes), 2)
+            return dict.fromkeys(self.model.classes or ("",), -math.log(count - 1) if self.model.classes else 0.0)
         if not self.model.classes:
             return {"": float(self.prior.reshape(-1)[0])}
         chance = self.prior.clip(1e-6, 1 - 1e-6)
