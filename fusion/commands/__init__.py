@@ -9,6 +9,8 @@ from fusion.commands.explaining import explain
 from fusion.commands.reporting import report, stories
 from fusion.commands.running import adopt, evaluate, inspect, observe, train
 from fusion.commands.spaces import spaces
+from fusion.commands.trust import trust
+from fusion.commands.versus import compare
 
 if TYPE_CHECKING:
     import argparse
@@ -151,6 +153,26 @@ def _spaces(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint, by name or folder")
+    parser.add_argument("--data", help="a bundled data set or a path (default: what it was trained on)")
+    parser.add_argument("--table", type=int, help="rows of the additive projection, at most 300 (default: as many as "
+                        "fit two minutes)")  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="measure anew what was kept, with the seeds of now")
+    _json(parser)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="a checkpoint, by name or folder")
+    parser.add_argument("b", metavar="B", nargs="?", help="another one of the same task and inputs")
+    parser.add_argument("--switch", default="", metavar="NAME=VALUE", help="instead of B: A with this setting")
+    parser.add_argument("--data", help="a bundled data set or a path (default: what A was trained on)")
+    parser.add_argument("--id", help="one sample; of links HEAD|RELATION|TAIL (default: the whole set)")
+    parser.add_argument("--out", help="the file to write, .html or .csv")
+    parser.add_argument("--lang", default="en", choices=("en", "zh"), help="language of the page")
+    _json(parser)
+
+
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "models": ("list the systems", _json, models),
     "data": ("list the data sets, check, import or get one, or compute features of its entities", _data, data),
@@ -163,5 +185,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
     "observe": ("run a whole data set through a checkpoint", _observe, observe),
     "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
     "spaces": ("compare spaces side by side on held-out rows", _spaces, spaces),
+    "trust": ("tell which fusion signals of a checkpoint follow what removal does", _trust, trust),
+    "compare": ("compare two checkpoints, or one with a switch flipped", _compare, compare),
     "doctor": ("check versions, device, weights and folders", _json, doctor),
 }

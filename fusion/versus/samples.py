@@ -16,6 +16,8 @@ from fusion.versus.signals import Difference, Lone, differences
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from fusion.checkpoints import Checkpoint
     from fusion.data import DataSet
     from fusion.signals import Trace
@@ -118,6 +120,19 @@ def joined(a: Seen, b: Seen, id: str, of: tuple[Checkpoint, Checkpoint], dataset
     return SampleCompared(
         id, sample, of[0].name, of[1].name, answers, _named(truth(a), dataset), told, signals, apart, (a.trace, b.trace)
     )
+
+
+def cells(found: SampleCompared) -> pd.DataFrame:
+    """Every number and every cell of every signal: name, where, a, b, change."""
+    import numpy as np
+    import pandas as pd
+
+    rows = [(" ".join(filter(None, one.of)), "", one.a, one.b, one.change) for one in found.numbers]
+    for one in found.signals:
+        for at in map(tuple, np.argwhere(np.isfinite(one.change))):
+            where = ", ".join(axis.names[i] for axis, i in zip(one.axes, at, strict=True))
+            rows.append((one.name, where, float(one.a[at]), float(one.b[at]), float(one.change[at])))
+    return pd.DataFrame(rows, columns=["name", "where", "a", "b", "change"])
 
 
 def _named(id: str, dataset: DataSet) -> str:

@@ -75,6 +75,11 @@ class SetCompared:
         return int(np.asarray(self.frame["differs"]).sum())
 
     @property
+    def nothing(self) -> bool:
+        """Whether nothing differs at all but by rounding."""
+        return not self.differ and not (np.nan_to_num(np.abs(np.asarray(self.frame["change"]))) > 1e-6).any()
+
+    @property
     def few(self) -> bool:
         """Whether there are too few samples for intervals."""
         return len(self.frame) < FEW

@@ -88,6 +88,19 @@ def switched(checkpoint: Checkpoint, word: str) -> Checkpoint:
     return Switched(**fields | {"config": config, "name": f"{checkpoint.name} {word}"})
 
 
+def second(a: Checkpoint, other: Checkpoint | None, switch: str) -> Checkpoint:
+    """B: another checkpoint, or A with a switch flipped. Raises FusionError where neither or both are named."""
+    if switch and other is not None:
+        raise FusionError("Name a second checkpoint or a switch, not both.")
+    if switch:
+        return switched(a, switch)
+    if other is None:
+        known = ", ".join(one.word for one in switches(a))
+        told = f", or flip a switch by --switch: {known}" if known else ""
+        raise FusionError(f'"{a.name}" is compared with nothing: name a second checkpoint{told}.')
+    return other
+
+
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
 
