@@ -30,10 +30,10 @@ KINDS = ("raw", "mean", "rollout", "relevance")
 
 def attention_signals(trace: Trace, batch: Batch) -> list[Attention]:
     """The attention whose keys are steps of modalities, in forward order."""
-    return [signal for signal in trace.of(Attention) if _parts(signal.keys, signal.value.shape[-1], trace, batch)]
+    return [signal for signal in trace.of(Attention) if parts_of(signal.keys, signal.value.shape[-1], trace, batch)]
 
 
-def _parts(name: str, length: int, trace: Trace, batch: Batch) -> dict[str, int]:
+def parts_of(name: str, length: int, trace: Trace, batch: Batch) -> dict[str, int]:
     """Where the steps of each modality begin in a sequence: itself, all of them in a row, or behind a mark of its own.
 
     Found by what steps are called. -> {m: first position}, empty where the sequence isn't made of steps
@@ -100,7 +100,7 @@ class Tally:
 
     def add(self, keys: str, weight: Tensor) -> bool:
         """weight (K,) of a sequence of that name; False where it isn't made of steps of a modality."""
-        parts = _parts(keys, len(weight), self.trace, self.batch)
+        parts = parts_of(keys, len(weight), self.trace, self.batch)
         for m, first in parts.items():
             count = self.batch.mask[m].shape[1]
             part = weight[first : first + count].cpu()

@@ -90,9 +90,9 @@ def explain(
     else:
         steps, gap, passes = _by_step(model, batch, target, method, judged)
         judged = tuple(m for m in judged if m in steps)
+        if not judged:
+            raise FusionError(f'"{method}" says nothing of {", ".join(dict.fromkeys(players.of))}; choose occlusion.')
         values = _gathered(players, {m: steps[m] for m in judged})
-    if not judged:
-        raise FusionError(f'"{method}" says nothing of {", ".join(dict.fromkeys(players.of))}; choose occlusion.')
     spread = None if error is None else players.spread(error)
     signals = tuple(_signal(m, method, batch, players, steps[m], spread) for m in judged)
     explanation = Explanation(

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, grid, side_by_side, state, tabs, work
+from pages.parts import cache, chrome, grid, side_by_side, state, tabs, trusting, work
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -29,10 +29,12 @@ def show() -> None:
     if found is None:
         return
     checkpoint, dataset, observed = found
-    name, place = tabs.opened("gating", ("gates", "spaces"))
+    name, place = tabs.opened("gating", ("gates", "trust", "spaces"))
     with place, chrome.guard(f"gating.tab.{name}"):
         if name == "spaces":
             side_by_side.show(checkpoint, dataset)
+        elif name == "trust":
+            trusting.show(checkpoint, dataset)
         else:
             gates(checkpoint, dataset, observed)
 

@@ -8,7 +8,19 @@ import streamlit as st
 
 from fusion.streams.summing import correlated, held_out, of_samples, worth_of
 from fusion.words import t
-from pages.parts import cache, chrome, grid, recent, side_by_side, state, stream_figures, stream_space, tabs, work
+from pages.parts import (
+    cache,
+    chrome,
+    grid,
+    recent,
+    side_by_side,
+    state,
+    stream_figures,
+    stream_space,
+    tabs,
+    trusting,
+    work,
+)
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -263,4 +275,7 @@ def combine(page: Fusing) -> None:
 
 
 SPACES = {"spaces": lambda page: side_by_side.show(page.checkpoint, page.dataset)}
-TABS = {"missing": missing, "subsets": subsets, "weights": weights, "combine": combine, "beside": beside}
+TABS = {
+    "missing": missing, "subsets": subsets, "weights": weights, "combine": combine,
+    "trust": lambda page: trusting.show(page.checkpoint, page.dataset), "beside": beside,
+}  # fmt: skip
