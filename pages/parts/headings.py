@@ -8,13 +8,19 @@ if TYPE_CHECKING:
     from pages.parts.kinds import Kind
 
 # Each group of links, and of each page what it is called, its heading, what it is for, and its help.
-GROUPS = {"start": ("home",), "look": ("inspect", "fusion"), "align": ("map", "match"), "library": ("checkpoints",)}
+GROUPS = {
+    "start": ("home",),
+    "look": ("inspect", "fusion"),
+    "align": ("map", "match"),
+    "library": ("compare", "checkpoints"),
+}
 PAGES = {
     "home": ("home.nav", "home.title", "home.lead", "home.help"),
     "inspect": ("inspect.nav", "inspect.title", "inspect.lead", "inspect.help"),
     "fusion": ("fusion.nav", "fusion.title", "fusion.lead", "fusion.help"),
     "map": ("map.nav", "map.title", "map.lead", "map.help"),
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
+    "compare": ("versus.nav", "versus.title", "versus.lead", "versus.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
 }
 # What a page is for, and its help, where it shows something else than pairs of image and text.
