@@ -59,7 +59,7 @@ def _pick_other(a: Checkpoint) -> None:
     st.session_state["versus_with"] = now or None
     st.selectbox(
         t("versus.with"), options, index=None, key="versus_with", width=320, placeholder=t("versus.with.choose"),
-        format_func=lambda one: plain(one, 60), on_change=_took_other,
+        on_change=_took_other,
     )  # fmt: skip
 
 
@@ -190,6 +190,7 @@ class Board:
         event = st.dataframe(
             shown.head(PAGE), hide_index=True, key=f"versus_rows_{agreeing}", on_select="rerun",
             selection_mode="single-row", height=min(420, 40 + 36 * len(shown)), alt=alt,
+            column_config={shown.columns[-1]: st.column_config.NumberColumn(format="%+.2f")},
         )  # fmt: skip
         chosen = event["selection"]["rows"]
         id = ids[chosen[0]] if chosen and chosen[0] < len(ids) else None
