@@ -11,7 +11,7 @@ from fusion.views import base
 from fusion.views.base import Picture
 from fusion.views.palette import CATEGORIES, INK, SHAPES, thin
 from fusion.views.sheet import LINES, Sheet
-from fusion.views.speech import clean, distinct, join, limit_note, num, percent, plain, say
+from fusion.views.speech import clean, join, limit_note, num, percent, plain, say
 from fusion.views.versus import SIDES, signed_number
 from fusion.words import t
 
@@ -29,10 +29,11 @@ def figures(found: Sequence[Figure], names: tuple[str, str]) -> Picture:
     """Is B better? B - A of each figure with its interval; a bar that crosses zero says that it is open."""
     key, title = "versus-figures", t("views.versus.figures.title")
     told = [t(f"views.versus.figure.{one.name}") for one in found]
-    labels = distinct([clean(f"{name}: {num(one.a)} → {num(one.b)}", 44)
-                       for name, one in zip(told, found, strict=True)])  # fmt: skip
+    labels = [
+        f"{clean(name, 30)}<br>{num(one.a)} → {num(one.b)}" for name, one in zip(told, found, strict=True)
+    ]  # two figures never have one name
     known = [one.change for one in found if one.change is not None]
-    sheet = Sheet(key, 80 + 34 * len(found), right=16)
+    sheet = Sheet(key, 80 + 44 * len(found), right=16)
     change = np.asarray([one.b - one.a for one in found], np.float32)
     low, high = (
         np.asarray([getattr(one.change, side) if one.change else one.b - one.a for one in found], np.float32)

@@ -103,7 +103,8 @@ def _pictures(found: SampleCompared, key: tuple[str, ...]) -> None:
 
     for picture in cache.made(lambda: pictures_of_sample(found, (found.a, found.b)), "versus_numbers", *key):
         grid.show(lambda picture=picture: picture, picture.key)
-    options = {one.name: one for one in sorted(found.signals, key=lambda one: -one.mean) if one.axes}
+    order = sorted(found.signals, key=lambda one: (one.kind in ("Embedding", "Effects"), -one.mean))
+    options = {one.name: one for one in order if one.axes}
     if not options:
         st.info(t("versus.signal.none"))
         return
