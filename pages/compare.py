@@ -6,5 +6,5 @@ from pages.parts import chrome, comparing
 
 chrome.boot("compare")
 
-with chrome.guard("versus.title"):
+with chrome.guard("compare.title"):
     comparing.show()

@@ -40,7 +40,7 @@ def versus_set_page(a: Checkpoint, b: Checkpoint, dataset: DataSet, found: SetCo
     if found.nothing:
         notes.append(t("versus.same"))
     return Page(
-        t("versus.title"), t("versus.heading", a=found.a, b=found.b), figures=tuple(figures), notes=tuple(notes),
+        t("compare.title"), t("versus.heading", a=found.a, b=found.b), figures=tuple(figures), notes=tuple(notes),
         facts=_facts(a, b, dataset) | {t("report.split"): t(f"split.{found.split or 'all'}")} | today(),
         sections=[(t("versus.tab.set"), pictures_of_set(found, names))],
         tables=((t("versus.rows"), rows(found).head(ROWS)),) if found.differ else (), made=_made(a, b),
@@ -92,7 +92,7 @@ def versus_sample_page(a: Checkpoint, b: Checkpoint, dataset: DataSet, found: Sa
     ]  # fmt: skip
     truth = t("versus.truth", truth=answered(found.truth)) if found.truth else t("versus.truth.none")
     return Page(
-        t("versus.title"), t("versus.heading", a=found.a, b=found.b), found.sample.text(),
+        t("compare.title"), t("versus.heading", a=found.a, b=found.b), found.sample.text(),
         photograph(found.sample.image(), t("report.photograph")), tuple(figures),
         (truth, *([t("versus.same")] if found.same else [])),
         _facts(a, b, dataset) | {t("report.sample"): found.id} | today(),

@@ -20,7 +20,7 @@ PAGES = {
     "fusion": ("fusion.nav", "fusion.title", "fusion.lead", "fusion.help"),
     "map": ("map.nav", "map.title", "map.lead", "map.help"),
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
-    "compare": ("versus.nav", "versus.title", "versus.lead", "versus.help"),
+    "compare": ("compare.nav", "compare.title", "compare.lead", "compare.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
 }
 # What a page is for, and its help, where it shows something else than pairs of image and text.
