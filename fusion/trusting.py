@@ -163,6 +163,12 @@ def able(checkpoint: Checkpoint, dataset: DataSet) -> bool:
     return dataset.kind == "pairs" or (dataset.kind == "streams" and runs.answers_of(checkpoint))
 
 
+def size(dataset: DataSet) -> int:
+    """About how many rows are measured of a data set."""
+    there = np.ones(len(dataset), dtype=bool)
+    return len(_drawn(there, np.array([one.split == HELD_OUT for one in dataset.samples], dtype=bool), MOST)[0])
+
+
 def _source(checkpoint: Checkpoint, dataset: DataSet, most: int) -> tuple[Source, str]:
     """The rows to measure, and the split that they are of. Raises FusionError."""
     if not able(checkpoint, dataset):
@@ -234,4 +240,4 @@ def _pairs(checkpoint: Checkpoint, dataset: DataSet, most: int) -> tuple[Source,
     return source, split
 
 
-__all__ = ["MOST", "Trusted", "able", "measured", "opened", "rules", "siblings", "stored"]
+__all__ = ["MOST", "Trusted", "able", "measured", "opened", "rules", "siblings", "size", "stored"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fusion import checkpoints, data, words
+from fusion import checkpoints, data, jobs, trusting, words
 from fusion.checkpoints import Checkpoint
 from fusion.data import DataSet
 from fusion.metrics.behaviour import spearman
@@ -55,6 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         runs.train("late", SCORE, name="scores", settings=SETTINGS | {"combine": "weighted"}, **quiet)
         for name, key in (("weighs", CLASSES), ("scores", SCORE)):
             whole(Reader.open(checkpoints.read(root / "checkpoints" / name), SETS[key]))
+            trusting.measured(checkpoints.read(root / "checkpoints" / name), SETS[key], table=30)
         yield root
 
 
@@ -209,6 +210,34 @@ def test_what_goes_missing_stands_in_the_address(app: Open) -> None:
     at.button_group(key="fusing_what").set_value("steps").run()
     assert at.query_params["what"] == "steps"
     whole_page(at)
+
+
+def test_trust_says_which_weights_follow_what_removal_does(app: Open, found: Checkpoint, name: str) -> None:
+    kept = trusting.stored(found, SETS[found.data])
+    assert kept is not None
+    assert {one.modality for one in kept.rows} == {"text", "audio", "vision"}
+    at = app("fusion", ckpt=name, tab="trust", modality="audio")
+    whole_page(at)
+    good = sum(one.trusted for one in kept.rows)
+    assert told("views.trusted.finding", good=good, count=len(kept.rows)) in said(at)
+    table = at.dataframe[0].value
+    verdicts = [told(f"trust.verdict.{one.verdict}") for one in kept.rows]
+    assert table[told("views.trusted.column.verdict")].tolist() == verdicts
+    one = next(one for one in kept.splits if one.modality == "audio")
+    assert told("views.added.share", share=share(one.share), count=one.n) in said(at)
+    at.button_group(key="trust_modality").set_value("text").run()
+    assert at.query_params["modality"] == "text"
+    whole_page(at)
+
+
+def test_trust_that_was_not_measured_is_offered(app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = app("fusion", ckpt="joins", tab="trust")
+    assert told("trust.none", name="joins") in said(at)
+    started: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", lambda arguments, key: started.append(list(arguments)))
+    next(one for one in at.button if one.key and one.key.startswith("start_trust-")).click().run()
+    assert started[0][0] == "trust"
+    assert not at.exception
 
 
 def test_subsets_are_those_of_the_metrics_file(found: Checkpoint, home: Path) -> None:

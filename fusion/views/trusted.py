@@ -39,12 +39,12 @@ def numbers(rows: Sequence[Row]) -> pd.DataFrame:
         t("views.trusted.column.verdict"): [t(f"trust.verdict.{one.verdict}") for one in rows],
         t("views.trusted.column.trust"): [t(f"trust.deserves.{str(one.trusted).lower()}") for one in rows],
         t("views.trusted.column.rho"): _column(rows, "rho"),
-        t("views.axis.low95"): _column(rows, "low"), t("views.axis.high95"): _column(rows, "high"),
-        t("views.trusted.column.n"): [one.n for one in rows],
         t("views.trusted.column.shuffled"): _column(rows, "shuffled"),
         t("views.trusted.column.stable"): _column(rows, "stable"),
         t("views.trusted.column.better"): _column(rows, "better"),
+        t("views.trusted.column.n"): [one.n for one in rows],
         t("views.trusted.column.why"): [why(one) for one in rows],
+        t("views.axis.low95"): _column(rows, "low"), t("views.axis.high95"): _column(rows, "high"),
     })  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def show(checkpoint: Checkpoint, dataset: DataSet) -> None:
         with st.container(border=True, key="card_trust_offer"):
             if found is None:
                 st.markdown(f"**{t('trust.none', name=plain(checkpoint.name, 60))}**")
-            before = t("trust.before", count=f"{min(len(dataset), trusting.MOST):,}")
+            before = t("trust.before", count=f"{trusting.size(dataset):,}")
             work.follow(_key(checkpoint, dataset), _arguments(checkpoint, dataset), before, t("work.compute"))
         return
     key = (checkpoint.digest, dataset.digest, repr([one.rho for one in found.rows]))
@@ -65,13 +65,12 @@ def _signals(found: Trusted, key: tuple[Hashable, ...]) -> None:
 
     grid.show(lambda: cache.made(lambda: trusted.signals(found.rows), "trusted", *key), "trusted")
     if found.rows:
-        with st.container(border=True, key="card_trusted"):
+        with st.container(border=True, key="card_trust_table"):
             table = trusted.numbers(found.rows)
             columns = table.select_dtypes("float32").columns
             config = {name: st.column_config.NumberColumn(format="%.2f") for name in columns}
             alt = t("views.trusted.alt", count=len(table))
             st.dataframe(table, hide_index=True, key="trusted_rows", column_config=config, alt=alt)
-            grid.download(table, "trust", "csv_trust")
 
 
 def _parts(found: Trusted, dataset: DataSet, key: tuple[Hashable, ...]) -> None:
