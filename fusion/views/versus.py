@@ -134,7 +134,10 @@ def heads(found: Sequence[Difference]) -> Picture | None:
         facts = {}
         for name, at in (("most", np.nanargmax(values)), ("least", np.nanargmin(values))):
             row, head = np.unravel_index(int(at), values.shape)
-            facts |= {name: signed_number(float(values[row, head])), f"{name}_at": f"{names[row]}, {head + 1}"}
+            facts |= {
+                name: signed_number(float(values[row, head])),
+                f"{name}_at": f"{names[row]}, {t('views.versus.axis.head', number=head + 1)}",
+            }
         finding = t("views.versus.heads.finding", **facts)
     table = pd.DataFrame(values, columns=columns)
     table.insert(0, t("views.axis.road"), names)
