@@ -7,7 +7,7 @@ gradients, and Grad-CAM where steps are regions.
 
 x0 = 0, which is the training mean where features are standardised. a_k and w_k are middles and lengths of K parts of
 [0, 1]: even ones first; where these leave a gap between the sum of (2) and f(x) - f(x0), more of them, and shorter ones
-near x0, since a network that normalises its inputs changes all at once there: they end at (k / K)^4. (3) is Grad-CAM at
+near x0, since a network that normalises its inputs changes all at once there: they end at (k / K)^6. (3) is Grad-CAM at
 the last layer of the image encoder, whose map the regions are.
 Sources: Sundararajan et al. 2017, arXiv:1703.01365, eq. (3); Selvaraju et al. 2017, arXiv:1610.02391, eq. (1)-(2).
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 POINTS, MOST_POINTS = 32, 512  # K, at first and at most
 ENOUGH = 0.01  # share of the change at which K is not doubled any more
-NEAR = 4  # power of the parts' ends
+NEAR = 6  # power of the parts' ends
 ROWS = 64  # points of one pass
 
 
