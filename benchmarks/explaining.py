@@ -64,13 +64,18 @@ def share(one: Known, method: str) -> float | None:
     return float(np.mean(found))
 
 
+def _missed(model: Any, batch: Batch) -> float:
+    """The absolute error of one answer."""
+    assert batch.target is not None, "planted samples have one"
+    with torch.inference_mode():
+        return abs(float(model(batch, trace=False).prediction[0]) - float(batch.target[0]))
+
+
 def shares(at: Opened, systems: Sequence[str]) -> Iterator[Row]:
     """Shares of the planted carrier, gaps, and what is left under random weights."""
     for system in systems:
         one = known(at, system)
-        error = float(
-            np.mean([abs(float(one.model(b, trace=False).prediction[0].detach()) - float(b.target[0])) for b in one.cases])  # type: ignore[index]
-        )
+        error = float(np.mean([_missed(one.model, batch) for batch in one.cases]))
         yield Row(f"{system}: mean absolute error, of {at.chance:.2f} from nothing", error, n=SAMPLES)
         for method in (*HIDING, *SLOPES):
             value = share(one, method)
