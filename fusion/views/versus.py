@@ -122,13 +122,12 @@ def heads(found: Sequence[Difference]) -> Picture | None:
     ])  # fmt: skip
     top = float(np.nanmax(np.abs(values)))
     columns = [str(i + 1) for i in range(widest)]
-    sheet = heat(key, len(names), extra=16)
+    sheet = heat(key, len(names))
     sheet.add(
         "heatmap", z=values, x=columns, y=names, colorscale=scale(DIVERGING), zmin=-(top or 1), zmax=top or 1,
         xgap=1, ygap=1, colorbar=bar(t("views.versus.heads.unit")),
         hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
     )  # fmt: skip
-    sheet.set(xaxis={"title": {"text": t("views.axis.head")}})
     finding = t("views.versus.heads.same")
     if top >= 5e-4:
         facts = {}
