@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusion import words
 from tests.browser.chromium import REQUIRED, chromium
 
 
@@ -46,7 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _same_random_numbers() -> None:
+def _same_start() -> None:
+    """The same random numbers and the same language, whatever ran before in this process."""
+    words.use("en")
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  libraries that draw from the old global state
     torch.manual_seed(0)

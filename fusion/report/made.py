@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fusion
 from fusion.files import atomic_file
-from fusion.words import current, t
+from fusion.words import catalogue, current, t
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def named(dataset: DataSet) -> str:
     from fusion.data import DATASETS
 
     key = dataset.spec or dataset.key
-    return t(f"data.{key}") if key in DATASETS else dataset.name
+    return t(f"data.{key}") if key in DATASETS and f"data.{key}" in catalogue("en") else dataset.name
 
 
 def today() -> dict[str, str]:
