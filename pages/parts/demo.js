@@ -12,6 +12,7 @@ class Deck {
   constructor(parent) {
     this.root = make("div", "deck");
     this.root.tabIndex = -1;
+    this.root.popover = "manual"; // the browser's own top layer: no message of the page lies above a stage
     parent.querySelector(".host").append(this.root);
     this.at = 0; this.step = 0; this.word = -1; this.timer = 0;
     this.onKey = (event) => this.key(event);
@@ -22,6 +23,7 @@ class Deck {
 
   take(data) {
     this.data = data;
+    if (!this.root.matches(":popover-open")) this.root.showPopover();
     this.at = Math.min(this.at, data.screens.length - 1);
     this.show();
     this.root.focus({ preventScroll: true });

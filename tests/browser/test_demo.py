@@ -73,7 +73,7 @@ def test_the_server_may_die_on_stage(fresh_server: Server, chrome: Browser) -> N
     page.goto(f"{fresh_server.url}/?mode=demo")
     expect(page.locator(".deck h1")).to_have_text("Four short stories", timeout=120_000)
     fresh_server.process.kill()
-    page.wait_for_timeout(1_500)
+    expect(page.locator('[data-testid="stConnectionStatus"], [data-testid="stDialog"]').first).to_be_attached()
     seen = []
     for _ in range(60):
         page.keyboard.press("ArrowRight")
