@@ -10,10 +10,12 @@ import PIL.Image
 import pytest
 import torch
 
+from fusion import checkpoints
 from fusion.explain import edits
 from fusion.explain.edits import Edit
 from fusion.models.base import ClosedForm
 from fusion.signals import Attention, Gate, ModalityWeights
+from fusion.streams.inspection import Reader
 from fusion.types import Batch, Fixed, FusionError, Image, Sample, Text
 from tests import toys
 
@@ -208,3 +210,23 @@ def test_a_part_that_is_not_there_can_not_be_edited() -> None:
         edits.of_sample(Sample("a", {"text": Text("x")}), [Edit("image", "paint", places=(0,))], grid=GRID)
     with pytest.raises(FusionError, match="no text"):
         edits.of_sample(Sample("a", {}), [Edit("text", "replace", places=(0,), text="y")])
+
+
+def test_an_edited_sample_keeps_the_features_that_it_came_with() -> None:
+    """The text of a digit is given, not encoded here: swapping or hiding the picture leaves it as it was."""
+    reader = Reader.open(checkpoints.find("mmvae-digits"))
+    one, two = (reader.dataset.samples[row] for row in (0, 40))
+    before, other = reader.batch(one)[0], reader.batch(two)[0]
+    _, after, _ = reader.after(one, [Edit("image", "swap", text=two.id)])
+    assert after.present.all()
+    assert torch.equal(after.features["text"], before.features["text"])
+    assert torch.equal(after.features["image"], other.features["image"])
+    _, words, _ = reader.after(one, [Edit("text", "swap", text=two.id)])
+    assert torch.equal(words.features["text"], other.features["text"])
+    assert torch.equal(words.features["image"], before.features["image"])
+
+
+def test_a_picture_that_is_read_as_a_whole_has_no_regions_to_paint() -> None:
+    reader = Reader.open(checkpoints.find("mmvae-digits"))
+    with pytest.raises(FusionError, match="read as a whole"):
+        reader.after(reader.dataset.samples[0], [Edit("image", "paint", places=(0,))])

@@ -177,13 +177,18 @@ class Reader:
         found = None if self._dataset is None else self._dataset.index.get(sample.id)
         return found if found is not None and self.dataset.samples[found] is sample else None
 
-    def batch(self, sample: Sample) -> tuple[Batch, tuple[Notice, ...]]:
-        """One sample as the model reads it, and what was noticed of its parts."""
+    def batch(self, sample: Sample, rows: Mapping[str, int | None] | None = None) -> tuple[Batch, tuple[Notice, ...]]:
+        """One sample as the model reads it, and what was noticed of its parts.
+
+        rows: the row of the data set that each modality is of, None for what is a person's own.
+        """
+        if rows is None:
+            rows = dict.fromkeys(self.names, self.row(sample))
         features, mask, steps, present = {}, {}, {}, []
         notices: list[Notice] = []
         config = self.model.config
         for m, width, longest in zip(self.names, config.widths, config.steps, strict=True):
-            value, names, told = self._part(sample, m)
+            value, names, told = self._part(sample, m, rows[m])
             notices += told
             there = value is not None and len(value) > 0
             if value is None or not there:
@@ -207,9 +212,9 @@ class Reader:
         )  # fmt: skip
         return replace(made, whole=made), tuple(notices)
 
-    def _part(self, sample: Sample, modality: str) -> tuple[Tensor | None, Steps, list[Notice]]:
+    def _part(self, sample: Sample, modality: str, row: int | None) -> tuple[Tensor | None, Steps, list[Notice]]:
         """Steps of one modality on the checkpoint's scale. -> (T, D) or None, their names, what was noticed"""
-        name, row = self.checkpoint.encoders.get(modality, GIVEN), self.row(sample)
+        name = self.checkpoint.encoders.get(modality, GIVEN)
         part, notices = sample.parts.get(modality), []
         given = None if row is None or self.dataset.streams is None else self.dataset.streams
         if isinstance(part, Numbers) or name == GIVEN or (given is not None and modality in given.features):
@@ -266,34 +271,49 @@ class Reader:
 
         Raises FusionError for edits that can't be made and for those that leave nothing.
         """
-        seen = sample
+        seen, rows = sample, dict.fromkeys(self.names, self.row(sample))
         for edit in made:
-            if edit.how in edits.SEEN:
-                given = GIVEN in (self.checkpoint.encoders.get(edit.modality, GIVEN), "")
-                if edit.how != "swap" and given:
-                    raise FusionError(f'"{edit.modality}" came as features; {edit.how} needs what they were made of.')
-                seen = self._seen(seen, edit)
-        batch, notices = self.batch(seen)
+            if edit.how == "swap":
+                seen, rows[edit.modality] = self._swapped(seen, edit)
+            elif edit.how in edits.SEEN:
+                seen, rows[edit.modality] = self._painted(seen, edit), None
+        batch, notices = self.batch(seen, rows)
         for edit in made:
             batch = self.edited(batch, edit)
         if not bool(batch.present.any()):
             raise FusionError("Nothing is left to answer from; leave one modality in.")
         return seen, batch, notices
 
-    def _seen(self, sample: Sample, edit: Edit) -> Sample:
-        if edit.how == "swap":
-            other = self.dataset.get(edit.text)
-            part = other.parts.get(edit.modality)
-            if part is None:
-                raise FusionError(f'Sample "{edit.text[:60]}" has no {edit.modality} to take; choose another.')
-            return replace(sample, parts={**sample.parts, edit.modality: part})
+    def _swapped(self, sample: Sample, edit: Edit) -> tuple[Sample, int]:
+        """The sample with one modality of another, and the row of that one."""
+        other = self.dataset.get(edit.text)
+        row, given = self.dataset.index[other.id], self.dataset.streams
+        part = other.parts.get(edit.modality)
+        stored = (
+            given is not None
+            and edit.modality in given.features
+            and bool(given.present[row, given.names.index(edit.modality)])
+        )
+        if part is None and not stored:
+            raise FusionError(f'Sample "{edit.text[:60]}" has no {edit.modality} to take; choose another.')
+        parts = {m: own for m, own in sample.parts.items() if m != edit.modality}
+        return replace(sample, parts=parts if part is None else {**parts, edit.modality: part}), row
+
+    def _painted(self, sample: Sample, edit: Edit) -> Sample:
+        """The sample with words replaced, or regions of its picture painted over."""
+        from fusion.encoders import image_encoder
+
+        name = self.checkpoint.encoders.get(edit.modality, GIVEN)
+        if name in (GIVEN, ""):
+            raise FusionError(f'"{edit.modality}" came as features; {edit.how} needs what they were made of.')
         grid, fit = (0, 0), "pad"
         if edit.how in ("paint", "blur"):
-            from fusion.encoders import image_encoder
-
-            name = self.checkpoint.encoders[edit.modality]
+            _, names, _ = self._part(sample, edit.modality, None)
+            if len(names.groups) == 1:
+                raise FusionError(
+                    f'"{edit.modality}" is read as a whole, without regions to {edit.how}; take noise or swap instead.'
+                )
             fit = image_encoder(name, self.checkpoint.folder).recipe.fit
-            _, names, _ = self._part(sample, edit.modality)
             side = math.isqrt(len(names.groups))
             grid = (side, len(names.groups) // max(side, 1))
         return edits.of_sample(sample, [edit], grid=grid, fit=fit)
@@ -306,7 +326,7 @@ class Reader:
         rows = rows[[self.dataset.samples[row].id != id for row in rows]]
         for row in np.random.default_rng(edit.seed).permutation(rows)[:TRIED]:
             found = self.dataset.samples[row]
-            value = self._part(found, edit.modality)[0]
+            value = self._part(found, edit.modality, int(row))[0]
             if value is not None and len(value):  # a part that can't be read is none
                 return found
         raise FusionError(f"No other sample has {edit.modality}; choose another edit.")

@@ -161,15 +161,16 @@ def _able(on: Bench) -> dict[str, list[str]]:
     from fusion.signals import Attention, Gate, ModalityWeights
     from fusion.types import Image, Text
 
-    named = [m for m in on.modalities if on.trace.steps.get(m) and any(g >= 0 for g in on.trace.steps[m][0].group)]
+    count = {m: len(on.trace.steps[m][0].groups) if on.trace.steps.get(m) else 0 for m in on.modalities}
+    regions = [m for m in on.brought if isinstance(on.sample.parts.get(m), Image) and count[m] > 1]
     can = [signal for signal in on.trace if signal.settable]
     found = {
-        "hide": named,
+        "hide": [m for m in on.modalities if count[m] > 0],
         "replace": [m for m in on.brought if isinstance(on.sample.parts.get(m), Text)],
-        "paint": [m for m in on.brought if isinstance(on.sample.parts.get(m), Image)],
-        "blur": [m for m in on.brought if isinstance(on.sample.parts.get(m), Image)],
+        "paint": regions,
+        "blur": regions,
         **{how: list(on.modalities) for how in on.whole},
-        "swap": [m for m in on.modalities if m in on.sample.parts] if on.dataset is not None else [],
+        "swap": list(on.modalities) if on.dataset is not None else [],
         "mute": [signal.name for signal in can if isinstance(signal, Attention)],
         "fix": [signal.name for signal in can if isinstance(signal, Gate | ModalityWeights)],
     }

@@ -313,7 +313,7 @@ def explain(on: Looked) -> None:
     """Why the answer is what it is, after the edits that were made."""
     from fusion.views.speech import answered
 
-    seen, sample = on.seen, on.now.sample
+    seen = on.seen
     targets = [("answer", t("explain.target.answer"))]
     if seen.classes:
         others = [one for one in seen.classes if one != seen.answer.said]
@@ -322,9 +322,10 @@ def explain(on: Looked) -> None:
     reader = stream_cache.reader(on.checkpoint, on.dataset)
     explaining.show(
         explaining.Subject(
-            sample, lambda: reader.case(sample, seen.edits), (*on.key, on.line), targets, lambda m: _behind(on, m)
+            seen.sample, lambda: reader.case(on.now.sample, seen.edits), (*on.key, on.line), targets,
+            lambda m: _behind(on, m),
         )
-    )
+    )  # fmt: skip
 
 
 # In reading order: the whole, what the modalities take from each other, how they are fused, where that leads.
