@@ -19,6 +19,8 @@ from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, 
 from fusion.words import t
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fusion.signals import Attention, Trace
     from fusion.types import Sample
 
@@ -172,7 +174,8 @@ def regions(
     name = t("views.words.all") if at is None else t("views.quoted", word=plain(asking.names[at]))
     names = grid.names()
     top = float(by_word.max() if shared else values.max()) or 1.0
-    sheet = _overlay(key, grid, names, values, top, opacity, chosen)
+    texts = [f"{name}<br>{num(float(value))}" for name, value in zip(names, values, strict=True)]
+    sheet = over_picture(key, grid, values, texts, (0, top), t("views.axis.attention"), opacity=opacity, chosen=chosen)
     behind = backdrop(sample, picture, fit)
     if behind is not None:
         put_behind(sheet, grid, behind)
@@ -192,24 +195,28 @@ def regions(
     )  # fmt: skip
 
 
-def _overlay(
-    key: str, grid: Grid, names: list[str], values: np.ndarray, top: float, opacity: float, chosen: int | None
-) -> Sheet:
-    """Heat as patches, near-invisible squares for clicks, and a ring on the chosen one."""
+def over_picture(
+    key: str, grid: Grid, values: np.ndarray, texts: list[str], span: tuple[float, float], title: str, *,
+    colours: Sequence[str] = VEIL, opacity: float = 1.0, chosen: int | None = None,
+) -> Sheet:  # fmt: skip
+    """Heat as patches, near-invisible squares for clicks (curve 1), and a ring on the chosen one.
+
+    values (R,): of the regions; texts: what each says under the pointer; span: what the ends of the colours stand for;
+    title: of their bar.
+    """
     sheet = Sheet(key, 420, left=0, right=0, top=0, bottom=58)
     sheet.add(
-        "heatmap", z=grid.place(values), x0=0, dx=1, y0=0, dy=1, colorscale=scale(VEIL), zmin=0, zmax=top,
-        opacity=opacity, hoverinfo="skip", xgap=1, ygap=1, colorbar=bar(t("views.axis.attention"), below=True),
+        "heatmap", z=grid.place(values), x0=0, dx=1, y0=0, dy=1, colorscale=scale(colours), zmin=span[0], zmax=span[1],
+        opacity=opacity, hoverinfo="skip", xgap=1, ygap=1, colorbar=bar(title, below=True),
     )  # fmt: skip
     size = max(12, min(44, 320 // max(grid.rows, grid.columns)))
     sheet.add(
         "scatter", x=grid.column.astype(np.float32), y=grid.row.astype(np.float32), mode="markers", showlegend=False,
-        text=[f"{name}<br>{num(float(value))}" for name, value in zip(names, values, strict=True)],
-        marker={"symbol": "square", "size": size, "color": INK, "opacity": 0.01, "line": {"width": 0}},
+        text=texts, marker={"symbol": "square", "size": size, "color": INK, "opacity": 0.01, "line": {"width": 0}},
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
     sheet.clicks()
-    if chosen is not None and chosen < len(names):
+    if chosen is not None and chosen < len(texts):
         x, y = float(grid.column[chosen]), float(grid.row[chosen])
         sheet.frame((x - 0.5, x + 0.5), (y - 0.5, y + 0.5), width=6)
         sheet.shapes[-1]["line"] = {"color": "#FFFFFF", "width": 6}  # an edge that shows on any picture

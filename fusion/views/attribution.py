@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from fusion.views import base
-from fusion.views.attention import backdrop, put_behind
+from fusion.views.attention import VEIL, backdrop, over_picture, put_behind
 from fusion.views.base import Picture
-from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, SEQUENTIAL, scale, thin
-from fusion.views.rows import Grid, grid_of, rows_of
+from fusion.views.palette import CATEGORIES, COLOURS, DIVERGING, INK, scale, thin
+from fusion.views.rows import grid_of, rows_of
 from fusion.views.sheet import LINES, Sheet, bar
 from fusion.views.speech import caveat, clean, distinct, join, limit_note, num, percent, plain, say
 from fusion.words import t
@@ -26,13 +26,9 @@ if TYPE_CHECKING:
 CHANCE = 0.05  # of random orders may be as good as one that is called better
 NAMED = 40  # steps that are drawn with their names, one a line; more are drawn along an axis
 # Both directions are seen through where nothing moved, so that the picture itself shows.
-VEIL = tuple(
+BOTH = tuple(
     f"rgba({int(c[1:3], 16)},{int(c[3:5], 16)},{int(c[5:7], 16)},{0.15 + 0.7 * abs(2 * i / 9 - 1):.2f})"
     for i, c in enumerate(DIVERGING)
-)
-SEEN = tuple(
-    f"rgba({int(c[1:3], 16)},{int(c[3:5], 16)},{int(c[5:7], 16)},{0.72 - 0.4 * i / 9:.2f})"
-    for i, c in enumerate(SEQUENTIAL)
 )
 
 
@@ -54,7 +50,11 @@ def parts(
     names, marks = rows.plain(), (rows.index,)
     if grid is not None and len(grid.steps) == len(rows):
         names = grid.names()
-        sheet = _over_picture(key, grid, values, most, signal.signed, names)
+        texts = [f"{n}<br>{_number(float(v), signal.signed)}" for n, v in zip(names, values, strict=True)]
+        sheet = over_picture(
+            key, grid, values, texts, (-most if signal.signed else 0, most), t("views.axis.moved"),
+            colours=BOTH if signal.signed else VEIL,
+        )  # fmt: skip
         behind = backdrop(sample, picture, fit)
         if behind is not None:
             put_behind(sheet, grid, behind)
@@ -84,30 +84,6 @@ def parts(
 
 def _number(value: float, direction: bool) -> str:
     return num(value) if not direction else ("−" if value < 0 else "+") + num(abs(value))
-
-
-def _over_picture(key: str, grid: Grid, values: np.ndarray, most: float, direction: bool, names: list[str]) -> Sheet:
-    sheet = Sheet(key, 420, left=0, right=0, top=0, bottom=58)
-    sheet.add(
-        "heatmap", z=grid.place(values), x0=0, dx=1, y0=0, dy=1, colorscale=scale(VEIL if direction else SEEN),
-        zmin=-most if direction else 0, zmax=most, hoverinfo="skip", xgap=1, ygap=1,
-        colorbar=bar(t("views.axis.moved"), below=True),
-    )  # fmt: skip
-    size = max(12, min(44, 320 // max(grid.rows, grid.columns)))
-    sheet.add(
-        "scatter", x=grid.column.astype(np.float32), y=grid.row.astype(np.float32), mode="markers", showlegend=False,
-        text=[f"{name}<br>{_number(float(value), direction)}" for name, value in zip(names, values, strict=True)],
-        marker={"symbol": "square", "size": size, "color": INK, "opacity": 0.01, "line": {"width": 0}},
-        hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
-    sheet.clicks()
-    sheet.set(
-        margin={"pad": 0},
-        xaxis={"range": [-0.5, grid.columns - 0.5], "visible": False, "constrain": "domain"},
-        yaxis={"range": [grid.rows - 0.5, -0.5], "visible": False, "constrain": "domain", "scaleanchor": "x",
-               "scaleratio": grid.columns / grid.rows},
-    )  # fmt: skip
-    return sheet
 
 
 def _colours(values: np.ndarray, signal: Attribution) -> list[str] | str:
