@@ -20,7 +20,7 @@ import torch
 from benchmarks.measuring import Row, at_least, at_most, between
 from benchmarks.planted import RECIPE, Opened, opened, trained
 from fusion.explain import curves, methods, sampling, targets
-from fusion.explain.players import modalities_of, worth
+from fusion.explain.players import asking, modalities_of, worth
 from fusion.explain.targets import Target
 from fusion.types import Batch, FusionError
 
@@ -143,7 +143,8 @@ def cost(checkpoint: str) -> Iterator[Row]:
     six, batch = _six()
     counted: Any = Counted(six)
     target = Target(targets.ANSWER, "x", nothing=0.0)
-    sampling.exact(counted, batch, target, modalities_of(batch))
+    parts = modalities_of(batch)
+    sampling.exact(asking(counted, batch, target, parts), len(parts))
     yield Row(
         "Shapley values of six modalities: passes", len(counted.rows), bar="at most 2", met=len(counted.rows) <= 2
     )
@@ -155,7 +156,7 @@ def cost(checkpoint: str) -> Iterator[Row]:
             six(rows, trace=False)
         plain = time.process_time() - started
         started = time.process_time()
-        sampling.exact(six, batch, target, modalities_of(batch))
+        sampling.exact(asking(six, batch, target, parts), len(parts))
         ratios.append((time.process_time() - started) / plain)
     ratio = float(np.median(ratios))
     low, high = np.percentile(ratios, [10, 90])

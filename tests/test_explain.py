@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.planted import RECIPE, opened, trained
 from fusion.explain import attending, curves, gradients, methods, sampling, targets
-from fusion.explain.players import modalities_of, showing, steps_of, worth
+from fusion.explain.players import asking, modalities_of, showing, steps_of, worth
 from fusion.explain.targets import Target
 from fusion.models.base import FusionModel
 from fusion.signals import Attention, FusionOutput, Trace
@@ -117,8 +117,8 @@ def test_hiding_nobody_changes_nothing(key: str) -> None:
 def test_sampled_values_come_near_the_exact_ones_and_say_how_near() -> None:
     model, batch, target = toy("tate")
     players = steps_of(batch, most=2)
-    exact, _ = sampling.exact(model, batch, target, players)
-    value, error, rows = sampling.sampled(model, batch, target, players, pairs=40)
+    exact, _ = sampling.exact(asking(model, batch, target, players), len(players))
+    value, error, rows = sampling.sampled(asking(model, batch, target, players), len(players), pairs=40)
     assert rows == sampling.cost(len(players), 40)
     assert float(error.max()) > 0
     assert (value - exact).abs().le(4 * error + 1e-6).all()
@@ -126,10 +126,12 @@ def test_sampled_values_come_near_the_exact_ones_and_say_how_near() -> None:
 
 def test_a_set_of_edits_of_one_request_goes_through_in_few_passes() -> None:
     model = Linear()
-    sampling.occluded(model, linear_batch(), Target("answer"), steps_of(linear_batch(), ["image"]))
+    parts = steps_of(linear_batch(), ["image"])
+    sampling.occluded(asking(model, linear_batch(), Target("answer"), parts), len(parts))
     assert model.calls == [6]
     model.calls.clear()
-    sampling.exact(model, linear_batch(), Target("answer"), modalities_of(linear_batch()))
+    both = modalities_of(linear_batch())
+    sampling.exact(asking(model, linear_batch(), Target("answer"), both), len(both))
     assert model.calls == [4]
 
 
@@ -162,7 +164,7 @@ def test_hiding_what_is_called_important_lowers_the_answer_more_than_chance(
         batch = at.streams.batch(torch.tensor([row]))  # type: ignore[attr-defined]
         target = Target("answer", nothing=0.0)
         told = methods.explain(model, batch, target, "integrated")
-        found = curves.trial(model, batch, target, told.players, told.values, signed=True)
+        found = curves.trial(asking(model, batch, target, told.players), told.values, signed=True)
         own.append(found.areas()[0])
         chance.append(found.areas()[1])
         reverse.append(found.reverse.area("deletion", found.span))
@@ -291,7 +293,7 @@ def test_an_order_is_judged_by_the_random_orders_that_it_beats(sign: int, says: 
     model, batch = sized([5.0, 0.1, 0.2, 0.3, 0.4])
     values = torch.tensor([5.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64) * sign
     players = steps_of(batch)
-    found = curves.trial(model, batch, Target("answer"), players, values, signed=True, draws=99)
+    found = curves.trial(asking(model, batch, Target("answer"), players), values, signed=True, draws=99)
     assert found.verdict() == says
     assert found.verdict("insertion") == says
 
@@ -300,7 +302,7 @@ def test_insertion_is_what_showing_the_parts_gives() -> None:
     model, batch = sized([3.0, 1.0, 0.0, -1.0, 0.5])
     players = steps_of(batch)
     values = torch.tensor([3.0, 1.0, 0.0, -1.0, 0.5], dtype=torch.float64)
-    found = curves.trial(model, batch, Target("answer"), players, values, signed=True)
+    found = curves.trial(asking(model, batch, Target("answer"), players), values, signed=True)
     order = values.argsort(descending=True)
     shown = [torch.isin(torch.arange(5), order[: round(5 * share)]) for share in found.own.share]
     assert found.own.insertion.tolist() == pytest.approx(
@@ -322,7 +324,7 @@ def test_points_of_a_curve_are_the_same_from_both_ends(count: int) -> None:
 def test_an_answer_pushed_below_nothing_is_explained_by_what_pushed_it_down() -> None:
     model, batch = sized([-5.0, 0.1, 0.2, 0.3, 0.4])
     values = torch.tensor([-5.0, 0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    found = curves.trial(model, batch, Target("answer"), steps_of(batch), values, signed=True, draws=99)
+    found = curves.trial(asking(model, batch, Target("answer"), steps_of(batch)), values, signed=True, draws=99)
     assert found.verdict() == "better"
 
 
@@ -337,7 +339,8 @@ class Small(Linear):
 
 def test_what_does_not_fit_goes_in_smaller_batches(caplog: pytest.LogCaptureFixture) -> None:
     batch = linear_batch()
-    found, _ = sampling.occluded(Small(), batch, Target("answer"), steps_of(batch))
-    plain, _ = sampling.occluded(Linear(), batch, Target("answer"), steps_of(batch))
+    parts = steps_of(batch)
+    found, _ = sampling.occluded(asking(Small(), batch, Target("answer"), parts), len(parts))
+    plain, _ = sampling.occluded(asking(Linear(), batch, Target("answer"), parts), len(parts))
     assert found.tolist() == plain.tolist()
     assert any("smaller" in record.message or "slower" in record.message for record in caplog.records)

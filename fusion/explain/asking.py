@@ -13,7 +13,7 @@ from fusion.device import exclusive
 from fusion.explain import curves, methods, targets
 from fusion.explain.curves import Trial
 from fusion.explain.methods import METHODS, Told
-from fusion.explain.players import modalities_of, steps_of
+from fusion.explain.players import asking, modalities_of, steps_of
 from fusion.explain.targets import ANSWER, Target
 from fusion.types import FusionError
 
@@ -89,7 +89,7 @@ class Case:
             key = (str(target), whole)
             chance = self._chance.get(key)
             found = curves.trial(
-                self.model, methods.fresh(self.batch), target, told.players, told.values, seed=seed,
+                asking(self.model, methods.fresh(self.batch), target, told.players), told.values, seed=seed,
                 signed=METHODS[method].signed, chance=() if chance is None else chance.random,
             )  # fmt: skip
             self._chance.setdefault(key, found)

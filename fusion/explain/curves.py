@@ -18,14 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion.explain.players import Players, worth
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fusion.explain.targets import Target
+    from fusion.explain.players import Ask
     from fusion.models.base import FusionModel
-    from fusion.types import Batch
 
 STEPS, DRAWS = 10, 19  # of a curve; random orders: to beat all of them by chance has the probability 1/20
 CHANCE = 0.05
@@ -92,18 +89,17 @@ def coalitions(order: Tensor, counts: Tensor) -> Tensor:
 
 
 def trial(
-    model: FusionModel, batch: Batch, target: Target, players: Players, values: Tensor, *, signed: bool,
-    draws: int = DRAWS, seed: int = 0, chance: tuple[Curve, ...] = (),
-) -> Trial:  # fmt: skip
+    ask: Ask, values: Tensor, *, signed: bool, draws: int = DRAWS, seed: int = 0, chance: tuple[Curve, ...] = ()
+) -> Trial:
     """Curves of the order that values (P,) give, the highest first; signed ones in the direction of the answer.
 
     A part is important for an answer below that from nothing when it pushes down. chance: random curves that another
     trial of the same parts made, which are not run again.
     """
-    count = len(players)
+    count = len(values)
     generator = torch.Generator().manual_seed(seed)
     ends = torch.tensor([[False] * count, [True] * count])
-    none, all_ = worth(model, batch, target, players, ends).tolist()
+    none, all_ = ask(ends).tolist()
     shuffled = torch.randperm(count, generator=generator)  # parts of whom nothing is said have no order of their own
     ranked = (-values if signed and all_ < none else values)[shuffled].argsort(descending=True, stable=True)
     own = shuffled[ranked]
@@ -112,7 +108,7 @@ def trial(
     counts = shares(count)
     hidden = [coalitions(order, counts)[1:-1] for order in orders]  # ends are the same for all
     rows = torch.cat(hidden)
-    value = worth(model, batch, target, players, rows).numpy() if len(rows) else np.zeros(0)
+    value = ask(rows).numpy() if len(rows) else np.zeros(0)
     share, size = (counts / count).numpy(), len(counts) - 2
     falls = [np.concatenate(([all_], value[i * size : (i + 1) * size], [none])) for i in range(len(orders))]
     own, reverse = (Curve(share, falls[i], falls[1 - i][::-1]) for i in (0, 1))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fusion.explain import attending, gradients, sampling
-from fusion.explain.players import Players, modalities_of, steps_of
+from fusion.explain.players import Players, asking, modalities_of, steps_of
 from fusion.explain.targets import Target, numbers
 from fusion.signals import Attribution, Explanation, Trace
 from fusion.types import FusionError
@@ -107,11 +107,12 @@ def _by_hiding(
     progress: Callable[[float], None] | None,
 ) -> tuple[Tensor, Tensor | None, int]:  # fmt: skip
     """Values of the players (P,), their standard errors where they were sampled, rows that were run."""
+    ask, count = asking(model, batch, target, players), len(players)
     if method == "occlusion":
-        return _plain(sampling.occluded(model, batch, target, players))
-    if len(players) <= (sampling.MOST_EXACT if whole else 4):
-        return _plain(sampling.exact(model, batch, target, players))
-    return sampling.sampled(model, batch, target, players, pairs=pairs, seed=seed, progress=progress)
+        return _plain(sampling.occluded(ask, count))
+    if count <= (sampling.MOST_EXACT if whole else 4):
+        return _plain(sampling.exact(ask, count))
+    return sampling.sampled(ask, count, pairs=pairs, seed=seed, progress=progress)
 
 
 def _plain(found: tuple[Tensor, int]) -> tuple[Tensor, None, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from fusion.types import Batch, FusionError, Steps
 if TYPE_CHECKING:
     from fusion.models.base import FusionModel
 
+Ask = Callable[[Tensor], Tensor]  # who is shown, (S, P) bool -> the target of each coalition, (S,) float64 on the CPU
 MOST = 64  # players of one modality; longer sequences are cut into as many stretches
 ROWS = 64  # of one forward pass
 log = logging.getLogger("fusionscope")
@@ -127,6 +128,11 @@ def showing(batch: Batch, players: Players, shown: Tensor) -> Batch:
         kept[m] = big.kept[m] & ~hidden
         present[:, batch.modalities.index(m)] &= (shown & mine).any(1)
     return replace(big, kept=kept, present=present)
+
+
+def asking(model: FusionModel, batch: Batch, target: Target, players: Players) -> Ask:
+    """What coalitions of these players are worth to a model."""
+    return lambda shown: worth(model, batch, target, players, shown)
 
 
 def worth(model: FusionModel, batch: Batch, target: Target, players: Players, shown: Tensor) -> Tensor:

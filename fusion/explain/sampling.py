@@ -16,25 +16,22 @@ import torch
 from torch import Tensor
 
 from fusion.explain.ablation import shapley
-from fusion.explain.players import ROWS, Players, worth
+from fusion.explain.players import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fusion.explain.targets import Target
-    from fusion.models.base import FusionModel
-    from fusion.types import Batch
+    from fusion.explain.players import Ask
 
 PAIRS = 8  # of orders, where no number is given
 MOST_EXACT = 10  # players of whom every subset is asked
 
 
-def exact(model: FusionModel, batch: Batch, target: Target, players: Players) -> tuple[Tensor, int]:
-    """All 2^P subsets. -> (P,) float64, rows that were run. P at most `MOST_EXACT`"""
-    count = len(players)
+def exact(ask: Ask, count: int) -> tuple[Tensor, int]:
+    """All 2^P subsets of P = count players. -> (P,) float64, rows that were run. P at most `MOST_EXACT`"""
     assert count <= MOST_EXACT, f"{count} players have {2**count} subsets"
     shown = torch.tensor(list(itertools.product((False, True), repeat=count)))
-    value = worth(model, batch, target, players, shown).tolist()
+    value = ask(shown).tolist()
     names = [str(i) for i in range(count)]
     table = {
         frozenset(name for name, there in zip(names, row, strict=True) if there): number
@@ -45,21 +42,19 @@ def exact(model: FusionModel, batch: Batch, target: Target, players: Players) ->
 
 
 def sampled(
-    model: FusionModel, batch: Batch, target: Target, players: Players, *, pairs: int = PAIRS, seed: int = 0,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[Tensor, Tensor, int]:  # fmt: skip
+    ask: Ask, count: int, *, pairs: int = PAIRS, seed: int = 0, progress: Callable[[float], None] | None = None
+) -> tuple[Tensor, Tensor, int]:
     """Antithetic pairs of orders. -> values (P,), standard errors (P,), both float64, and rows that were run"""
-    count = len(players)
     generator = torch.Generator().manual_seed(seed)
     found = torch.zeros(pairs, count, dtype=torch.float64)
     rows = 0
-    ends = worth(model, batch, target, players, torch.tensor([[False] * count, [True] * count]))
+    ends = ask(torch.tensor([[False] * count, [True] * count]))
     for pair in range(pairs):
         order = torch.randperm(count, generator=generator)
         for one in (order, order.flip(0)):
             place = one.argsort()  # when each player comes
             between = torch.arange(1, count)[:, None] > place[None]  # (P - 1, P): those who came before
-            value = worth(model, batch, target, players, between) if count > 1 else ends[:0]
+            value = ask(between) if count > 1 else ends[:0]
             steps = torch.cat((ends[:1], value, ends[1:])).diff()
             found[pair] += steps[place] / 2
             rows += count - 1
@@ -74,11 +69,10 @@ def cost(players: int, pairs: int = PAIRS) -> int:
     return 2 * pairs * max(players - 1, 0) + 2
 
 
-def occluded(model: FusionModel, batch: Batch, target: Target, players: Players) -> tuple[Tensor, int]:
+def occluded(ask: Ask, count: int) -> tuple[Tensor, int]:
     """What each part alone is worth to the whole: f(all) - f(all but it). -> (P,) float64, rows that were run"""
-    count = len(players)
     shown = torch.cat((torch.ones(1, count, dtype=torch.bool), ~torch.eye(count, dtype=torch.bool)))
-    value = worth(model, batch, target, players, shown)
+    value = ask(shown)
     return value[0] - value[1:], len(shown)
 
 

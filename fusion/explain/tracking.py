@@ -16,7 +16,7 @@ import torch
 from fusion.device import exclusive
 from fusion.explain import attending, curves, methods, sampling
 from fusion.explain.asking import Case
-from fusion.explain.players import steps_of
+from fusion.explain.players import asking, steps_of
 from fusion.explain.targets import ANSWER, MATCH, TAG, known
 from fusion.explain.trust import Row, Source, of_steps
 from fusion.metrics.behaviour import spearman
@@ -93,12 +93,13 @@ def _one(
         return None
     if len(players) < FEWEST:
         return None
+    ask = asking(case.model, batch, target, players)
     with torch.inference_mode():
-        effect = sampling.occluded(case.model, batch, target, players)[0].abs()
+        effect = sampling.occluded(ask, len(players))[0].abs()
     rho = spearman(told.values.numpy(), effect.numpy())
     if rho is None:
         return None
-    word = curves.trial(case.model, batch, target, players, told.values, signed=False, seed=seed).verdict()
+    word = curves.trial(ask, told.values, signed=False, seed=seed).verdict()
     beats = word == "better" if word else None
     return rho, _chance(other, batch, case, told.values.numpy(), modality), beats
 
