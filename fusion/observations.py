@@ -47,7 +47,7 @@ class Observed:
 
     data: str
     checkpoint: str
-    frame: pd.DataFrame  # id split text image match match_shuffled cosine rank_text rank_image mean_gate entities far
+    frame: pd.DataFrame  # id split text image match match_shuffled cosine rank_text rank_image far ...
     vectors: dict[str, np.ndarray]  # {"text": (N, D), "image": (N, D)} float32, unit length, zero where absent
 
 
@@ -157,7 +157,7 @@ def _chunk(pipeline: Pipeline, samples: Sequence[Sample]) -> Chunk:
 
 def _chunks(pipeline: Pipeline, dataset: DataSet) -> Path:
     """Where the chunks of a run are kept: a run under other versions or on another device is another run."""
-    told = (fusion.__version__, torch.__version__, str(pipeline.device), str(CHUNK))
+    told = (fusion.__version__, torch.__version__, str(pipeline.device), str(CHUNK), "exchanged")
     return home() / "observations" / f"{digest(_key(pipeline.checkpoint, dataset), *told)[:24]}.partial"
 
 
@@ -228,7 +228,8 @@ def _where(sample: Sample, root: Path | None) -> str:
 def measure(pipeline: Pipeline, features: Features, size: int = 64) -> tuple[dict[str, np.ndarray], list[str]]:
     """Scalars and embeddings of samples already encoded, in their order, and their entities in words.
 
-    Each picture is exchanged with that of another sample (seeded, a different picture wherever there is one).
+    Each picture is exchanged with that of another sample (seeded, a different picture wherever there is one);
+    "exchanged" is how many rows further on that sample stands, 0 where there is none.
     """
     order = torch.argsort(features.text_mask.sum(1), stable=True)  # texts of like length together: little padding
     partner = exchanged(features.image_of, SEED)
@@ -243,7 +244,9 @@ def measure(pipeline: Pipeline, features: Features, size: int = 64) -> tuple[dic
         for name, value in result.items():
             parts.setdefault(name, []).append(value)
     back = torch.argsort(order)
-    return {name: torch.cat(values)[back].numpy() for name, values in parts.items()}, said
+    columns = {name: torch.cat(values)[back].numpy() for name, values in parts.items()}
+    columns["exchanged"] = (partner - torch.arange(len(features))).int().numpy()
+    return columns, said
 
 
 def _forward(pipeline, features, index, partner, said) -> dict[str, torch.Tensor]:  # type: ignore[no-untyped-def]
