@@ -40,4 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from fusion import terminal
+
+    sys.exit(terminal.told(main, sys.argv[1:]))

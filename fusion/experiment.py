@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fusion import checkpoints, evaluation, reference, warm_start
+from fusion import checkpoints, evaluation, histories, reference, warm_start
 from fusion.encoders import TextEncoder, fresh, image_encoder, text_encoder
 from fusion.encoders.cache import FeatureCache
 from fusion.encoders.conse import Conse
@@ -225,8 +225,9 @@ def train(
     if not any(isinstance(s.target, tuple) for s in samples):
         say("These samples have no tags: matching and alignment are trained, tagging is not.")
     folder = home() / "runs" / (name or f"{key}-{dataset.key}-{seed}")
-    if not resume and (folder / "state.pt").exists():
-        (folder / "state.pt").unlink()
+    if not resume:
+        (folder / "state.pt").unlink(missing_ok=True)
+        histories.begin(folder)
     epoch = run(made, config, recipe, folder, say)
     model = MAF(config)
     model.load_state_dict({k: v for k, v in epoch.state.items() if not k.startswith(ENCODER)})
@@ -307,6 +308,7 @@ def run(made: Material, config: Config, recipe: Recipe, folder: Path | None, say
         mark = " *" if last.best else ""
         say(f"epoch {last.number}/{recipe.epochs}  {losses}  |  {scores}  {time.perf_counter() - started:.0f} s{mark}")
         jobs.report(last.number, recipe.epochs, "training")
+        histories.add(folder, "training", last.number, last.losses, last.scores, best=last.best)
     if last is None:
         raise FusionError("The run had ended already; train again without --resume.")
     return last

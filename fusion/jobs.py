@@ -1,9 +1,11 @@
 """Long work as child processes: a page starts a command line, polls its folder, and may stop it.
 
 A job lives in home()/jobs/<key>: status.json (which process it is, written when it starts), log (what it printed),
-progress.jsonl (one line a report) and end.json (how it ended, written by the job itself). A process is known by its id
-and the time it began, so that an id used again by another program is never taken for ours. Jobs outlive a closed tab
-and a restarted server; one that was killed without a word is found by its missing process.
+progress.jsonl (one line a report), notes.jsonl (what it makes and where it runs) and end.json (how it ended, written
+by the job itself). A process is known by its id and the time it began, so that an id used again by another program is
+never taken for ours. Jobs outlive a closed tab and a restarted server; one that was killed without a word is found by
+its missing process. What a person starts in a terminal becomes a job, too (fusion.terminal). Jobs that are started with
+`queue` run one at a time: each waits for a lock of its own accord, before anything heavy is loaded.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from fusion.files import ROOT, atomic_file, digest, home
 from fusion.processes import born
 
 VARIABLE = "FUSION_JOB"  # names the folder of a job to its own process
+QUEUED = "--queued"  # first argument of a job that waits for its turn
 EVERY = 0.2  # seconds between two reports that are kept
 GRACE = 10.0  # seconds that a stopped job has to put its things in order before it is killed
 TAIL = 16384  # bytes at the end of a log or of the reports that are looked at
@@ -50,16 +53,28 @@ class JobStatus:
     """How a job stands. done of total steps, 0 of 0 before its first report; seconds_left None when not known."""
 
     key: str
-    state: Literal["running", "done", "failed", "stopped"]
+    state: Literal["queued", "running", "done", "failed", "stopped"]
     done: int
     total: int
     seconds_left: float | None
     message: str  # what it does now, or its last words
     seconds: float  # since it began, until it ended
+    arguments: tuple[str, ...] = ()  # of `python -m fusion`
+    time: float = 0.0  # when it was started, seconds since 1970
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what it said of itself by `note`
+    where: str = ""  # the folder that relative paths in its arguments start from
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs or is about to."""
+        return self.state in ("queued", "running")
 
 
-def start(arguments: Sequence[str], key: str) -> Job:
-    """Run `python -m fusion ARGUMENTS` as a child; the running one when this key runs already."""
+def start(arguments: Sequence[str], key: str, *, queue: bool = False, where: str = "") -> Job:
+    """Run `python -m fusion ARGUMENTS` as a child; the running one when this key runs already.
+
+    queue: after the others that were queued; where: the folder to run it in, that of this process by default.
+    """
     folder = _folder(key)
     with _alone(folder):
         told = _read(folder / "status.json")
@@ -73,7 +88,8 @@ def start(arguments: Sequence[str], key: str) -> Job:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with (folder / "log").open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "fusion.jobs", *arguments],
+                [sys.executable, "-m", "fusion.jobs", *([QUEUED] if queue else []), *arguments],
+                cwd=where if where and Path(where).is_dir() else None,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -81,37 +97,81 @@ def start(arguments: Sequence[str], key: str) -> Job:
                 start_new_session=True,  # Ctrl-C at the server is not meant for it
             )
         _CHILDREN[str(folder)] = child
-        about = {
-            "key": key,
-            "arguments": list(arguments),
-            "pid": child.pid,
-            "born": born(child.pid),
-            "time": time.time(),
-        }
-        _write(folder / "status.json", about)
+        _write(folder / "status.json", _about(key, arguments, child.pid, where) | {"queue": queue})
         return Job(key, folder, child.pid)
+
+
+def _about(key: str, arguments: Sequence[str], pid: int, where: str = "") -> dict[str, Any]:
+    return {
+        "key": key, "arguments": list(arguments), "pid": pid, "born": born(pid), "time": time.time(),
+        "where": where or str(Path.cwd()),
+    }  # fmt: skip
+
+
+def enter(arguments: Sequence[str], key: str) -> Path:
+    """Make this very process a job of its own, as one that was typed in a terminal. -> its folder
+
+    Only this process is signalled by `stop`: others of its group are the terminal's. Raises OSError where home() can't
+    be written.
+    """
+    folder = _folder(key)
+    with _alone(folder):
+        folder.mkdir(parents=True)
+        _write(folder / "status.json", _about(key, arguments, os.getpid()) | {"typed": True})
+    return folder
+
+
+def leave(folder: Path, state: str) -> None:
+    """Say how the job of a folder ended: done, failed or stopped."""
+    if folder.exists():  # not swept away meanwhile
+        _write(folder / "end.json", {"state": state, "time": time.time()})
+
+
+def listed() -> list[JobStatus]:
+    """Every job that this machine remembers, those that were started last first."""
+    found = [
+        _status(path.parent, told) for path in (home() / "jobs").glob("[!.]*/status.json") if (told := _read(path))
+    ]
+    return sorted(found, key=lambda one: -one.time)
+
+
+def forget(key: str) -> None:
+    """Remove what is remembered of a job that has ended; what it made stays."""
+    folder = _folder(key)
+    with _alone(folder):
+        now = status(key)
+        if now is not None and not now.alive:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def status(key: str) -> JobStatus | None:
     """How the job of a key stands, None when there was none."""
     folder = _folder(key)
     told = _read(folder / "status.json")
-    if told is None:
-        return None
+    return None if told is None else _status(folder, told)
+
+
+def _status(folder: Path, told: Mapping[str, Any]) -> JobStatus:
+    more = (tuple(told["arguments"]), told["time"], _notes(folder / "notes.jsonl"), told.get("where", ""))
+    key = told["key"]
     alive = _alive(told)  # before the end is read: a job writes its end first
     end = _read(folder / "end.json")
     asked = folder / "stop"
     if alive and end is None and asked.exists() and time.time() - asked.stat().st_mtime > GRACE:
         _signal(told, signal.SIGKILL)
     done, total, message, left = _progress(folder / "progress.jsonl")
+    begun = folder / "begun"  # a job that waits for its turn begins later than it was started
+    waits = bool(told.get("queue")) and not begun.exists()
+    since = begun.stat().st_mtime if told.get("queue") and not waits else told["time"]
     if end is None and alive:
-        return JobStatus(key, "running", done, total, left, message, time.time() - told["time"])
+        state = "queued" if waits else "running"
+        return JobStatus(key, state, done, total, left, message, time.time() - since, *more)
     if end is None:
         last = max(path.stat().st_mtime for path in folder.iterdir())
         words = log(key, 1) or "The job ended without a word; it may have run out of memory, or have been killed."
         end = {"state": "stopped" if asked.exists() else "failed", "message": words, "time": last}
     words = message if end["state"] == "done" else end.get("message") or log(key, 1)
-    return JobStatus(key, end["state"], done, total, None, words, max(end["time"] - told["time"], 0.0))
+    return JobStatus(key, end["state"], done, total, None, words, max(end["time"] - since, 0.0), *more)
 
 
 def stop(key: str) -> None:
@@ -143,8 +203,30 @@ def report(done: int, total: int, message: str = "") -> None:
         stream.write(line + "\n")
 
 
+def note(name: str, value: str) -> None:
+    """Say something of this process that outlives it: `run` or `checkpoint` (what it makes), `device`, `triage`.
+
+    Does nothing unless it runs as a job; what was said before isn't said again.
+    """
+    if VARIABLE not in os.environ:
+        return
+    path = Path(os.environ[VARIABLE]) / "notes.jsonl"
+    if value not in _notes(path).get(name, ()):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({name: value}) + "\n")
+
+
+def _notes(path: Path) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # what follows the last line end is half written
+            for name, value in json.loads(line).items():
+                found[name] = (*found.get(name, ()), value)
+    return found
+
+
 def run(arguments: Sequence[str]) -> None:
-    """What the child does: the command line, and then one file that says how it ended."""
+    """What the child does: the command line in its turn, and then one file that says how it ended."""
     folder = Path(os.environ[VARIABLE])
     state = "failed"
 
@@ -153,20 +235,24 @@ def run(arguments: Sequence[str]) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    queued, arguments = arguments[:1] == [QUEUED], [one for one in arguments if one != QUEUED]
     sys.argv[1:] = arguments
+    turn = (home() / "jobs" / ".queue.lock").open("w") if queued else None
     try:
+        if turn is not None:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # held until this process ends
+            (folder / "begun").touch()
         runpy.run_module("fusion", run_name="__main__", alter_sys=True)
         state = "done"
-    except SystemExit as leave:
-        state = "done" if leave.code in (0, None) else "stopped" if leave.code == STOPPED else "failed"
+    except SystemExit as end:
+        state = "done" if end.code in (0, None) else "stopped" if end.code == STOPPED else "failed"
         raise
     except KeyboardInterrupt:
         state = "stopped"
         raise SystemExit(STOPPED) from None
     finally:
         sys.stdout.flush()
-        if folder.exists():  # not swept away meanwhile
-            _write(folder / "end.json", {"state": state, "time": time.time()})
+        leave(folder, state)
 
 
 def _folder(key: str) -> Path:
@@ -217,18 +303,18 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _alive(told: dict[str, Any]) -> bool:
+def _alive(told: Mapping[str, Any]) -> bool:
     child = _CHILDREN.get(str(_folder(told["key"])))
     if child is not None and child.pid == told["pid"] and child.poll() is not None:
         return False
     return bool(told["born"]) and born(told["pid"]) == told["born"]
 
 
-def _signal(told: dict[str, Any], number: int) -> None:
-    """Signal a job and what it started; nothing when its process is gone."""
+def _signal(told: Mapping[str, Any], number: int) -> None:
+    """Signal a job and what it started, or one that was typed alone; nothing when its process is gone."""
     if _alive(told):
         with suppress(ProcessLookupError):
-            os.killpg(told["pid"], number)
+            (os.kill if told.get("typed") else os.killpg)(told["pid"], number)
 
 
 if __name__ == "__main__":

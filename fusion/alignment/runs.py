@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion import checkpoints, jobs
+from fusion import checkpoints, histories, jobs
 from fusion.alignment import card
 from fusion.alignment.evaluation import figures, margin, stability
 from fusion.alignment.inputs import GRAPH, encoders_of, everything, start_linear
@@ -177,6 +177,7 @@ def _one(
             return done
     if not resume:
         (folder / "state.pt").unlink(missing_ok=True)
+        histories.begin(folder)
     model, epoch = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "pairs": epoch.pairs}
     found |= {"valid": epoch.scores, "seconds": round(epoch.seconds), "recipe": dataclasses.asdict(recipe)}
@@ -210,6 +211,7 @@ def run(
     started, last, chosen = time.perf_counter(), None, None
     for last in fit(model, task.batch, *links, recipe, folder=folder):
         jobs.report(last.number, recipe.epochs, "training")
+        histories.add(folder, "training", last.number, last.losses, last.scores, best=last.best)
         if last.best:
             chosen = last
         if last.scores:

@@ -9,7 +9,7 @@ from fusion.commands.entities import adopt_entities, inspect_entity, observe_ent
 from fusion.commands.links import evaluate_links, inspect_link, observe_links, train_links
 from fusion.commands.obtaining import read_scale
 from fusion.commands.streams import evaluate_streams, inspect_stream, observe_streams, train_streams
-from fusion.commands.telling import aligns, checkpoint_for, progress, reads, sample_of, saved, say, show
+from fusion.commands.telling import aligns, checkpoint_for, noted, progress, reads, sample_of, saved, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def observe(options: argparse.Namespace) -> int:
     from fusion.inference import Pipeline
 
     checkpoint = checkpoint_for(options.checkpoint, options.data)
+    noted(checkpoint.name)
     if aligns(checkpoint):
         return observe_entities(options, checkpoint)
     if reads(checkpoint) == "triples":
@@ -182,6 +183,7 @@ def train(options: argparse.Namespace) -> int:
     from fusion.settings import pairs
     from fusion.types import Task
 
+    noted()
     if options.model in MODELS and Task.ALIGNMENT in MODELS[options.model].card.tasks:
         return train_entities(options)
     if options.model in MODELS and Task.LINKS in MODELS[options.model].card.tasks:

@@ -31,6 +31,7 @@ def show(value: object) -> None:
 
 def saved(options: argparse.Namespace, made: Checkpoint) -> int:
     """What came of training, as it was asked for. -> exit status"""
+    noted(made.name)
     if options.json:
         show({"name": made.name, "folder": str(made.folder), "metrics": dict(made.metrics)})
     else:
@@ -54,6 +55,17 @@ def progress(unit: str, quiet: bool, doing: str = "") -> Iterator[Callable[[int,
                 jobs.report(done, total, doing)
 
         yield moved
+
+
+def noted(made: str = "") -> None:
+    """Tell a job which device is used, and the checkpoint that it made."""
+    from fusion import jobs
+    from fusion.device import describe
+
+    told = describe()
+    jobs.note("device", told.get("name", told["device"]))
+    if made:
+        jobs.note("checkpoint", made)
 
 
 def aligns(checkpoint: Checkpoint) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusion import checkpoints, jobs
+from fusion import checkpoints, histories, jobs
 from fusion.data import open_data
 from fusion.data.feature_files import read
 from fusion.data.link_features import link_features
@@ -152,6 +152,7 @@ def _one(
     if not resume:
         for path in ("state.pt", "structure.pt"):
             (folder / path).unlink(missing_ok=True)
+        histories.begin(folder)
     model, epoch = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(epoch.seconds)}
     found |= {"valid": epoch.scores, "recipe": dataclasses.asdict(recipe)}
@@ -227,6 +228,7 @@ def followed(
     last = chosen = None
     for last in fit(linker, triples, recipe, folder=folder, spent=spent):
         jobs.report(last.number, recipe.epochs, "training")
+        histories.add(folder, "training", last.number, last.losses, last.scores, best=last.best)
         chosen = last if last.best else chosen
         if last.scores:
             losses = f"loss {sum(last.losses.values()):.4f}  " if last.losses else ""

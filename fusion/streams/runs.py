@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from fusion import checkpoints, jobs, types
+from fusion import checkpoints, histories, jobs, types
 from fusion.data import DataSet, open_data
 from fusion.files import digest, home
 from fusion.metrics.intervals import paired_bootstrap
@@ -158,6 +158,7 @@ def _one(key: str, config: Any, task: Task, recipe: StreamRecipe, title: str, re
             return done
     if not resume:
         (folder / "state.pt").unlink(missing_ok=True)
+        histories.begin(folder)
     model, epoch, seconds = run(key, config, task, recipe, folder, say)
     found: dict[str, Any] = {"seed": recipe.seed, "epoch": epoch.chosen, "seconds": round(seconds)}
     found |= {"prior": prior(task.streams).tolist()} if task.streams.labelled else {}
@@ -192,6 +193,7 @@ def run(
     best, seconds = None, 0.0
     for epoch in fit(model, task.streams, recipe, folder=folder):
         jobs.report(epoch.number, recipe.epochs, epoch.stage)
+        histories.add(folder, epoch.stage, epoch.number, epoch.losses, epoch.scores, best=epoch.best)
         seconds += epoch.seconds
         if best is None or epoch.stage != best.stage or epoch.best:
             best = epoch
