@@ -1,0 +1,133 @@
+"""Tables that leave a run or come into it: CSV, JSON Lines and Parquet, the latter on any path that fsspec knows.
+
+A cell of a CSV that a spreadsheet would run as a formula gets an apostrophe before it, as spreadsheets write such a
+text themselves; reading takes it away again. JSON Lines and Parquet hold the texts as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.files import atomic_file, shorten
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+KINDS = (".csv", ".jsonl", ".parquet")
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
+_FORMULA = re.compile(r"[=+\-@\t\r]|'+[=+\-@\t\r]")  # how one begins, with or without apostrophes before it
+
+
+def write(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a table whole, by the ending of its path: .csv, .jsonl or .parquet, at an address .parquet.
+
+    Raises FusionError for another ending, or where nothing can be written.
+    """
+    kind = ending(path)
+    with writing(path) as aside:
+        if kind == ".csv":
+            defused(frame).to_csv(aside, index=False, encoding="utf-8-sig")
+        elif kind == ".jsonl":
+            frame.to_json(aside, orient="records", lines=True, force_ascii=False)
+        else:
+            frame.to_parquet(aside, index=False, compression="zstd")
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """A table that `write` wrote, all of its cells as text. Raises FusionError when it can't be read."""
+    import pandas as pd
+
+    kind, name = ending(path), _name(path)
+    try:
+        with _reading(path) as there:
+            if kind == ".csv":
+                frame = pd.read_csv(there, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            elif kind == ".jsonl":
+                frame = pd.DataFrame(_records(Path(there).read_text(encoding="utf-8-sig")))
+            else:
+                frame = pd.read_parquet(there)
+    except FileNotFoundError as error:
+        raise FusionError(f'There is no file "{name}"; check the path.') from error
+    except (OSError, ValueError, RecursionError) as error:  # pandas and pyarrow say ValueError of what they can't read
+        raise FusionError(f'"{name}" can\'t be read as {kind}; write it again, or name another file.') from error
+    told = frame.astype(object).where(frame.notna(), "").map(str)
+    return told.map(_plain) if kind == ".csv" else told
+
+
+def defused(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text, column names included, that would run as a formula."""
+    made = frame.copy()
+    for name in made.columns:
+        if made[name].dtype.kind not in "biufcM":
+            made[name] = made[name].map(_defused)
+    return made.rename(columns=_defused)
+
+
+def ending(path: str | Path) -> str:
+    """The ending of a path. Raises FusionError when it says no kind of table that is written here."""
+    kind = Path(str(path)).suffix.lower()
+    if kind not in KINDS or (REMOTE.match(str(path)) and kind != ".parquet"):
+        raise FusionError(f'"{_name(path)}" says no kind of table; name a file that ends in {", ".join(KINDS)}, at an '
+                          "address in .parquet.")  # fmt: skip
+    return kind
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Any]:
+    """A path beside a local one that takes its place at the end, or a stream to an address. Raises FusionError."""
+    try:
+        if REMOTE.match(str(path)):
+            import fsspec
+
+            with fsspec.open(str(path), "wb") as stream:
+                yield stream
+        else:
+            with atomic_file(Path(path).expanduser()) as aside:
+                yield aside
+                aside.chmod(0o644)
+    except (OSError, ImportError, ValueError) as error:
+        if isinstance(error, FusionError):
+            raise
+        raise FusionError(f'"{_name(path)}" can\'t be written: {said(error)}. Choose another place.') from error
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[Any]:
+    if REMOTE.match(str(path)):
+        import fsspec
+
+        with fsspec.open(str(path), "rb") as stream:
+            yield stream
+    else:
+        yield Path(path).expanduser()
+
+
+def said(error: BaseException) -> str:
+    """What went wrong in a few words, without a path of this machine."""
+    return ((error.strerror or "") if isinstance(error, OSError) else shorten(str(error))).lower() or "it failed"
+
+
+def _records(text: str) -> list[dict[str, Any]]:  # Any: what JSON holds
+    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line that is no object")
+    return rows
+
+
+def _name(path: str | Path) -> str:
+    return shorten(Path(str(path)).name or str(path))
+
+
+def _defused(cell: Any) -> Any:  # of any type; only text can be a formula
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell

@@ -1,0 +1,326 @@
+"""What people decided of the samples of a run: one SQLite file beside it, in which no line is ever changed.
+
+    Verdicts.open(folder, reviewer="") -> Verdicts   folder of a run; the reviewer of what is put and undone here
+    .put(id, verdict, note="")     one decision, on the disk when it returns; verdict: keep, mismatch, fix or unsure
+    .undo() -> id | None           takes back this reviewer's last decision, and then the one before
+    .now() -> {id: {reviewer: verdict}}   what holds; .table(): the same as rows id verdict reviewer time note event
+    .of(id) -> [row]               everything that was ever said of a sample, undone or not
+    .counts() -> {verdict: ids}    with "disagreement" for ids whose reviewers differ; they sum to the ids reviewed
+    .ids(verdict) / .disagreements() / .reviewers()
+    .export(path, history=False)   CSV, JSON Lines or Parquet; .load(path) -> how many were new: loading twice adds none
+    .cleaned(store, path)          see `fusion.triage.cleaning`
+
+Every decision is a line with the time (UTC), and so is every undoing; two reviewers' decisions of one sample stand side
+by side. A decision survives a killed process and a lost power supply: the file is flushed before `put` returns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusion.files import digest, shorten
+from fusion.triage import tables
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fusion.triage.store import Store
+
+FILE = "verdicts.sqlite"
+VERDICTS = ("keep", "mismatch", "fix", "unsure")
+DISAGREEMENT = "disagreement"
+COLUMNS = ("id", "verdict", "reviewer", "time", "note", "event", "undoes")
+NOTE, NAME = 2000, 80  # characters of a note and of a reviewer's name that are kept
+WAIT = 30.0  # seconds for another writer to finish
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    event TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reviewer TEXT NOT NULL,
+    time TEXT NOT NULL,
+    note TEXT NOT NULL,
+    undoes TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_id ON events (id);
+CREATE INDEX IF NOT EXISTS by_reviewer ON events (reviewer, time);
+CREATE INDEX IF NOT EXISTS by_undone ON events (undoes);
+CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'no line is changed'); END;
+CREATE TRIGGER IF NOT EXISTS kept BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no line is removed'); END;
+"""
+_HOLDS = "undoes = '' AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
+_LINE = "id, verdict, reviewer, time, note, event, undoes"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line: a decision, or with `undoes` the taking back of one."""
+
+    id: str
+    verdict: str
+    reviewer: str
+    time: str  # UTC, ISO 8601 to the microsecond
+    note: str = ""
+    event: str = ""  # its own name, the same wherever it is exported to
+    undoes: str = ""  # the event that it takes back
+    undone: bool = False
+
+
+class Verdicts:
+    """The decisions of one run; safe to share between threads, and between processes by the file."""
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path, reviewer: str, writable: bool) -> None:
+        self.folder, self.reviewer, self.writable = folder, reviewer, writable
+        self._connection, self._lock = connection, threading.RLock()
+
+    @classmethod
+    def open(cls, folder: Path, reviewer: str = "") -> Verdicts:
+        """The decisions of the run in a folder, none yet where nobody decided; in a read-only folder to look at.
+
+        Raises FusionError when the file is no such file, or can't be opened.
+        """
+        folder = Path(folder).expanduser()
+        path, name = folder / FILE, " ".join(reviewer.split())[:NAME]
+        if not folder.is_dir():
+            raise FusionError(f'There is no folder "{shorten(folder.name)}"; name the folder of a run.')
+        if path.is_symlink():
+            raise FusionError(f'"{FILE}" in "{shorten(folder.name)}" is a link; put the file itself there.')
+        try:
+            connection, writable = _writable(path), True
+        except sqlite3.OperationalError:
+            connection, writable = _readable(path), False
+        except sqlite3.DatabaseError as error:
+            raise FusionError(
+                f'"{FILE}" in "{shorten(folder.name)}" holds no verdicts; move it away and load an export.'
+            ) from error
+        return cls(connection, folder, name, writable)
+
+    def close(self) -> None:
+        """Close the file; the last one who does folds its journal in."""
+        with self._lock:
+            self._connection.close()
+
+    def put(self, id: str, verdict: str, note: str = "") -> Event:
+        """Keep one decision of this reviewer. Raises FusionError for another word, or where nothing can be written."""
+        if verdict not in VERDICTS:
+            raise FusionError(f'"{shorten(verdict)}" is no verdict; there are {", ".join(VERDICTS)}.')
+        with self._writing() as connection:
+            made = Event(id, verdict, self.reviewer, self._time(connection), note[:NOTE], uuid.uuid4().hex)
+            _insert(connection, made)
+        return made
+
+    def undo(self) -> str | None:
+        """Take back this reviewer's last decision that holds. -> its sample, None when there is none"""
+        with self._writing() as connection:
+            query = (
+                f"SELECT {_LINE} FROM events WHERE reviewer = ? AND {_HOLDS} ORDER BY time DESC, number DESC LIMIT 1"
+            )
+            row = connection.execute(query, (self.reviewer,)).fetchone()
+            if row is None:
+                return None
+            last = Event(*row)
+            _insert(
+                connection,
+                Event(last.id, "", self.reviewer, self._time(connection), "", uuid.uuid4().hex, last.event),
+            )
+        return last.id
+
+    def now(self) -> dict[str, dict[str, str]]:
+        """What holds: of each sample every reviewer's last decision, in the order of the decisions."""
+        found: dict[str, dict[str, str]] = {}
+        for event in self._holding():
+            found.setdefault(event.id, {})[event.reviewer] = event.verdict
+        return found
+
+    def table(self) -> pd.DataFrame:
+        """What holds, one row a sample and reviewer: id, verdict, reviewer, time, note, event, undoes ("")."""
+        return _frame(self._holding())
+
+    def of(self, id: str) -> list[Event]:
+        """Everything that was ever said of a sample, first things first, undoings included."""
+        return self._events("WHERE id = ?", (id,))
+
+    def history(self) -> pd.DataFrame:
+        """Every line, undoings included, in the order of time."""
+        return _frame(self._events())
+
+    def counts(self) -> dict[str, int]:
+        """How many samples have each verdict, "disagreement" for those whose reviewers differ."""
+        found: dict[str, int] = dict.fromkeys((*VERDICTS, DISAGREEMENT), 0)
+        for opinions in self.now().values():
+            found[settled(opinions)] += 1
+        return found
+
+    def ids(self, verdict: str) -> list[str]:
+        """The samples of a verdict, or those with a "disagreement"."""
+        return [id for id, opinions in self.now().items() if settled(opinions) == verdict]
+
+    def disagreements(self) -> list[str]:
+        """The samples whose reviewers differ."""
+        return self.ids(DISAGREEMENT)
+
+    def reviewers(self) -> list[str]:
+        """Who decided anything that holds."""
+        return sorted({event.reviewer for event in self._holding()})
+
+    def export(self, path: str | Path, *, history: bool = False) -> int:
+        """Write what holds, or with `history` every line. -> rows. Raises FusionError where it can't be written."""
+        frame = self.history() if history else self.table()
+        tables.write(frame, path)
+        return len(frame)
+
+    def load(self, path: str | Path) -> int:
+        """Add what another file holds; lines that are here already add nothing. -> how many were new
+
+        A table of ids and verdicts that no `export` wrote will do: its lines are known by what they say.
+        Raises FusionError on anything else, before a single line is added.
+        """
+        events = _told(tables.read(path), Path(str(path)).name, self.reviewer)
+        with self._writing() as connection:
+            before = connection.total_changes
+            for event in events:
+                _insert(connection, event)
+            return connection.total_changes - before
+
+    def cleaned(self, store: Store, path: str | Path) -> int:
+        """The manifest of a run without what is a mismatch; see `fusion.triage.cleaning`. -> rows"""
+        from fusion.triage.cleaning import cleaned
+
+        return cleaned(store, self, path)
+
+    def _holding(self) -> list[Event]:
+        """Each reviewer's last decision of each sample, in the order of time."""
+        last: dict[tuple[str, str], Event] = {}
+        for event in self._events(f"WHERE {_HOLDS}"):
+            last[event.id, event.reviewer] = event
+        return sorted(last.values(), key=lambda event: event.time)
+
+    def _events(self, where: str = "", values: tuple[str, ...] = ()) -> list[Event]:
+        undone = "EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
+        query = f"SELECT {_LINE}, {undone} FROM events {where} ORDER BY time, number"
+        with self._lock:
+            return [Event(*row[:-1], undone=bool(row[-1])) for row in self._connection.execute(query, values)]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, alone in the file from its beginning. Raises FusionError where nothing can be written."""
+        where = shorten(self.folder.name)
+        if not self.writable:
+            raise FusionError(f'"{where}" can only be read, so no verdict is kept there; copy the run and go on there.')
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:  # a full disk, a folder that became read-only, a lock
+                raise FusionError(
+                    f'The verdict was not kept in "{where}": {shorten(str(error))}. Make room or give rights, and '
+                    "decide again."
+                ) from error
+
+    def _time(self, connection: sqlite3.Connection) -> str:
+        """Now, and later than this reviewer's last line even when the clock was set back."""
+        now = datetime.now(UTC)
+        row = connection.execute("SELECT max(time) FROM events WHERE reviewer = ?", (self.reviewer,)).fetchone()
+        if row[0] is not None:
+            now = max(now, datetime.fromisoformat(row[0]) + timedelta(microseconds=1))
+        return _written(now)
+
+
+def settled(opinions: dict[str, str]) -> str:
+    """The one verdict of a sample's reviewers, "disagreement" where they differ."""
+    found = set(opinions.values())
+    return found.pop() if len(found) == 1 else DISAGREEMENT
+
+
+def _writable(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from anywhere
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")  # fails here, not at the first verdict, where nothing can be written
+        connection.execute("COMMIT")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    """The file as it is, nothing written; an empty one where there is none."""
+    if not path.exists():
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.executescript(_SCHEMA)
+        return connection
+    try:
+        address = path.resolve().as_uri()
+        connection = sqlite3.connect(
+            f"{address}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
+    except sqlite3.DatabaseError as error:
+        raise FusionError(
+            f'The verdicts in "{shorten(path.parent.name)}" can\'t be read; check the rights of "{FILE}".'
+        ) from error
+    return connection
+
+
+def _insert(connection: sqlite3.Connection, event: Event) -> None:
+    values = (event.id, event.verdict, event.reviewer, event.time, event.note, event.event, event.undoes)
+    connection.execute(f"INSERT OR IGNORE INTO events ({_LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def _frame(events: list[Event]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([{name: asdict(event)[name] for name in COLUMNS} for event in events], columns=list(COLUMNS))
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _told(frame: pd.DataFrame, name: str, reviewer: str) -> list[Event]:
+    """The lines of a table. Raises FusionError, naming the first row that is none."""
+    missing = [column for column in ("id", "verdict") if column not in frame.columns]
+    if missing:
+        raise FusionError(f'"{shorten(name)}" has no column "{missing[0]}"; a table of verdicts has id and verdict.')
+    events = []
+    for number, row in enumerate(frame.to_dict("records"), 1):
+        told = {column: str(row.get(column, "")).strip() for column in COLUMNS}
+        undoes = told["undoes"]
+        if not told["id"] or (told["verdict"] not in VERDICTS and not undoes):
+            raise FusionError(
+                f'Row {number} of "{shorten(name)}" has the verdict "{shorten(told["verdict"])}" of '
+                f'"{shorten(told["id"])}"; there are {", ".join(VERDICTS)}. Nothing was loaded.'
+            )
+        try:
+            moment = datetime.fromisoformat(told["time"]) if told["time"] else datetime.now(UTC)
+        except ValueError as error:
+            raise FusionError(
+                f'Row {number} of "{shorten(name)}" has the time "{shorten(told["time"])}"; write times as '
+                "2026-01-31T12:00:00+00:00. Nothing was loaded."
+            ) from error
+        time = _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        who = told["reviewer"][:NAME] or ("" if "reviewer" in frame.columns else reviewer)
+        said = digest(told["id"], told["verdict"], who, told["time"], told["note"])
+        verdict = "" if undoes else told["verdict"]
+        events.append(Event(told["id"], verdict, who, time, told["note"][:NOTE], told["event"] or said, undoes))
+    return events

@@ -1,0 +1,215 @@
+"""Nothing that was decided is lost: killed writers, two reviewers at once, undoing, exports that come back, odd ids."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fusion.triage import tables
+from fusion.triage.verdicts import FILE, VERDICTS, Verdicts
+from fusion.types import FusionError
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITER = """
+import sys
+from pathlib import Path
+from fusion.triage.verdicts import VERDICTS, Verdicts
+verdicts = Verdicts.open(Path(sys.argv[1]), sys.argv[2])
+for number in range(int(sys.argv[3])):
+    verdicts.put(f"s{number}", VERDICTS[number % 4], "seen")
+    print(number, flush=True)
+"""
+
+
+def writer(folder: Path, reviewer: str, count: int) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WRITER, str(folder), reviewer, str(count)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+
+
+def test_two_reviewers_at_once_lose_nothing(tmp_path: Path) -> None:
+    children = [writer(tmp_path, name, 200) for name in ("Ann", "Bo")]
+    for child in children:
+        child.communicate(timeout=180)
+        assert child.returncode == 0
+    verdicts = Verdicts.open(tmp_path)
+    assert len(verdicts.history()) == 400
+    now = verdicts.now()
+    assert len(now) == 200
+    assert all(opinions == dict.fromkeys(("Ann", "Bo"), VERDICTS[int(id[1:]) % 4]) for id, opinions in now.items())
+
+
+def test_no_verdict_that_was_told_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
+    told = 0
+    for turn in range(5):
+        child = writer(tmp_path, f"r{turn}", 100_000)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(random.Random(turn).random() / 5)
+        child.send_signal(signal.SIGKILL)
+        said = child.communicate()[0].count(b"\n") + 1
+        told += said
+        kept = sum(who == f"r{turn}" for who in Verdicts.open(tmp_path).history()["reviewer"])
+        assert said <= kept <= said + 1  # the last one may be kept and not yet told
+    assert told > 5
+
+
+def test_two_opinions_of_one_sample_stand_side_by_side(tmp_path: Path) -> None:
+    ann, bo = Verdicts.open(tmp_path, "Ann"), Verdicts.open(tmp_path, "Bo")
+    ann.put("a", "keep")
+    bo.put("a", "mismatch", "other person")
+    ann.put("b", "fix")
+    bo.put("b", "fix")
+    assert ann.now() == {"a": {"Ann": "keep", "Bo": "mismatch"}, "b": {"Ann": "fix", "Bo": "fix"}}
+    assert ann.disagreements() == ["a"]
+    assert ann.counts() == {"keep": 0, "mismatch": 0, "fix": 1, "unsure": 0, "disagreement": 1}
+    bo.put("a", "keep")
+    assert ann.disagreements() == []
+    assert [(e.reviewer, e.verdict) for e in ann.of("a")] == [("Ann", "keep"), ("Bo", "mismatch"), ("Bo", "keep")]
+
+
+def test_undo_takes_back_ones_own_last_decision_and_then_the_one_before(tmp_path: Path) -> None:
+    ann, bo = Verdicts.open(tmp_path, "Ann"), Verdicts.open(tmp_path, "Bo")
+    ann.put("a", "keep")
+    ann.put("a", "mismatch")
+    bo.put("b", "keep")
+    assert ann.undo() == "a"
+    assert ann.now() == {"a": {"Ann": "keep"}, "b": {"Bo": "keep"}}
+    assert ann.undo() == "a"
+    assert ann.undo() is None
+    assert ann.now() == {"b": {"Bo": "keep"}}
+    assert [e.undone for e in ann.of("a")] == [True, True, False, False]  # all of it is still there
+    ann.put("a", "unsure")
+    assert ann.now()["a"] == {"Ann": "unsure"}
+
+
+def test_no_line_is_ever_changed(tmp_path: Path) -> None:
+    Verdicts.open(tmp_path, "Ann").put("a", "keep")
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        for command in ("UPDATE events SET verdict = 'fix'", "DELETE FROM events"):
+            with pytest.raises(sqlite3.IntegrityError, match="no line"):
+                connection.execute(command)
+    connection.close()
+
+
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    first = ann.put("a", "keep")
+    later = tmp_path / "later.csv"
+    frame = ann.table().assign(event="another", time="2999-01-01T00:00:00+00:00", verdict="fix")
+    tables.write(frame, later)
+    assert ann.load(later) == 1
+    assert ann.put("a", "mismatch").time > "2999"
+    assert ann.now()["a"] == {"Ann": "mismatch"}
+    assert first.time < "2999"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("history", [False, True])
+def test_an_export_comes_back_whole_and_once(tmp_path: Path, kind: str, history: bool) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    ann, bo = Verdicts.open(tmp_path / "one", "Ann"), Verdicts.open(tmp_path / "one", "Bo")
+    odd = ['=HYPERLINK("x")', "-1", "'=1", "01", "true", "nan", 'a,b\n"c"', "猫", "2020-01-01", "'"]
+    for id in odd:
+        ann.put(id, "mismatch", f"@{id}")
+    bo.put("01", "keep")
+    ann.put("gone", "fix")
+    ann.undo()
+    path = tmp_path / f"verdicts.{kind}"
+    assert ann.export(path, history=history) == len(odd) + 1 + 2 * history
+    other = Verdicts.open(tmp_path / "two", "Cy")
+    assert other.load(path) == len(odd) + 1 + 2 * history
+    assert other.load(path) == 0
+    assert other.now() == ann.now()
+    pd.testing.assert_frame_equal(other.table(), ann.table())
+    assert ann.load(path) == 0
+
+
+def test_an_undoing_stays_when_the_decision_is_loaded_again(tmp_path: Path) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    ann.put("a", "keep")
+    ann.export(tmp_path / "before.csv")
+    ann.undo()
+    assert ann.load(tmp_path / "before.csv") == 0
+    assert ann.now() == {}
+
+
+def test_a_spreadsheet_runs_nothing_of_an_export(tmp_path: Path) -> None:
+    Verdicts.open(tmp_path, "=Ann()").put("+1", "keep", "\t=1")
+    Verdicts.open(tmp_path).export(tmp_path / "out.csv")
+    cells = pd.read_csv(tmp_path / "out.csv", dtype=str, encoding="utf-8-sig").iloc[0]
+    assert [cells[name] for name in ("id", "reviewer", "note")] == ["'+1", "'=Ann()", "'\t=1"]
+
+
+def test_a_table_of_ids_and_verdicts_will_do(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("verdict,id,colour\nmismatch,a,red\nfix,b,\n", encoding="utf-8")
+    ann = Verdicts.open(tmp_path, "Ann")
+    assert ann.load(tmp_path / "mine.csv") == 2
+    assert ann.load(tmp_path / "mine.csv") == 0
+    assert ann.now() == {"a": {"Ann": "mismatch"}, "b": {"Ann": "fix"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,opinion\na,keep\n", 'no column "verdict"'),
+        ("id,verdict\na,keep\nb,maybe\n", 'Row 2 .* "maybe"'),
+        ("id,verdict,time\na,keep,yesterday\n", 'time "yesterday"'),
+        ("id,verdict\n,keep\n", "Row 1"),
+    ],
+)
+def test_a_table_that_is_none_adds_nothing(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+    verdicts = Verdicts.open(tmp_path)
+    with pytest.raises(FusionError, match=said):
+        verdicts.load(tmp_path / "mine.csv")
+    assert verdicts.history().empty
+
+
+def test_what_is_no_file_of_verdicts_is_refused(tmp_path: Path) -> None:
+    verdicts = Verdicts.open(tmp_path)
+    with pytest.raises(FusionError, match="no verdict"):
+        verdicts.put("a", "delete")
+    with pytest.raises(FusionError, match="no file"):
+        verdicts.load(tmp_path / "absent.csv")
+    with pytest.raises(FusionError, match="no kind of table"):
+        verdicts.export(tmp_path / "out.xlsx")
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / FILE).write_bytes(b"no database at all" * 100)
+    with pytest.raises(FusionError, match="holds no verdicts"):
+        Verdicts.open(tmp_path / "junk")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / FILE).symlink_to(tmp_path / FILE)
+    with pytest.raises(FusionError, match="is a link"):
+        Verdicts.open(tmp_path / "link")
+
+
+def test_a_folder_that_can_only_be_read_is_looked_at_and_keeps_nothing(tmp_path: Path) -> None:
+    Verdicts.open(tmp_path, "Ann").put("a", "keep")
+    looked = Verdicts(sqlite3.connect(tmp_path / FILE), tmp_path, "Bo", writable=False)
+    assert looked.now() == {"a": {"Ann": "keep"}}
+    with pytest.raises(FusionError, match="can only be read"):
+        looked.put("a", "fix")
+    with pytest.raises(FusionError, match="can only be read"):
+        looked.undo()
+    looked.close()
+
+
+def test_parquet_goes_to_any_path_that_fsspec_knows() -> None:
+    frame = pd.DataFrame({"id": ["=a", "b"], "verdict": ["keep", "fix"]})
+    tables.write(frame, "memory://somewhere/verdicts.parquet")
+    pd.testing.assert_frame_equal(tables.read("memory://somewhere/verdicts.parquet"), frame, check_dtype=False)
+    with pytest.raises(FusionError, match=r"address in \.parquet"):
+        tables.write(frame, "memory://somewhere/verdicts.csv")
+    with pytest.raises(FusionError, match="can't be written"):
+        tables.write(frame, "nothing://somewhere/verdicts.parquet")
