@@ -149,6 +149,17 @@ class Aligner:
         seconds = {"encode": encoded - started, "model": done - encoded, "total": done - started}
         return EntityObservation(**made, seconds=seconds)
 
+    def by_subset(self, id: str, goal: str, image: Image | None = None) -> Effects:
+        """Rank of an entity of the other graph and its joint cosine, under every subset of an entity's modalities.
+
+        Weights of what is left stay in proportion. Raises FusionError as `inspect` does.
+        """
+        row = self._row(id)
+        other = self._across(row, goal)
+        with torch.inference_mode(), exclusive(self.checkpoint.digest):
+            seen, pool = self._seen(row, image), self.pool(row)
+            return self._drop(seen, pool, scoring.parts(seen.joint, self._facing(row), self.widths), other, False)
+
     def pool(self, row: int) -> Pool:
         """Whom an entity is ranked among; made once for each graph and split."""
         side, split = int(self.graph.side[row]), self.graph.split_of(row)

@@ -80,10 +80,10 @@ def _sample(parser: argparse.ArgumentParser) -> None:
 
 def _explain(parser: argparse.ArgumentParser) -> None:
     _sample(parser)
-    parser.add_argument("--target", help="what is explained: answer, answer:CLASS, match, tag:STEP (default: the first "
-                        "that the system has)")  # fmt: skip
+    parser.add_argument("--target", help="what is explained: answer, answer:CLASS, match, tag:STEP; of entities "
+                        "and links rank, cosine, chance, rank:ID (default: the first that the system has)")  # fmt: skip
     parser.add_argument("--method", default="occlusion", help="occlusion (default), shapley, integrated, "
-                        "gradient_x_input, grad_cam, relevance, rollout, mean, raw, or all")  # fmt: skip
+                        "gradient_x_input, grad_cam, relevance, rollout, mean, raw, weights, or all")  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="judge whole modalities, by occlusion or exact Shapley")
     parser.add_argument("--pairs", type=int, default=8, help="pairs of orders of sampled Shapley values (default 8)")
     _json(parser)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fusion.commands.entities import see_entity
+from fusion.commands.links import see_link
 from fusion.commands.running import see_pair
 from fusion.commands.streams import see_stream
-from fusion.commands.telling import checkpoint_for, reads, show
+from fusion.commands.telling import aligns, checkpoint_for, reads, sample_of, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -14,23 +16,30 @@ if TYPE_CHECKING:
 
     from fusion.checkpoints import Checkpoint
     from fusion.explain.asking import Case, Judged
+    from fusion.explain.tabled import Tabled
+    from fusion.types import Image
 
 MOST = 12  # parts that are printed
 
 
 def explain(options: argparse.Namespace) -> int:
     """One number of one sample, by one method or by all that apply."""
-    from fusion.explain import asking, targets
+    from fusion.explain.asking import Case, case_line
+    from fusion.explain.targets import known
 
     checkpoint = checkpoint_for(options.checkpoint, options.data or "gloss")
     case = _case(options, checkpoint)
-    if not targets.known(case.model, case.output):
-        raise FusionError(f'"{checkpoint.name}" answers nothing that could be explained; look at its map instead.')
-    line = options.target or asking.case_line(case)
+    if isinstance(case, Case):
+        if not known(case.model, case.output):
+            raise FusionError(f'"{checkpoint.name}" answers nothing that could be explained; look at its map instead.')
+        line = options.target or case_line(case)
+    else:
+        line = options.target or case.lines[0]
+    whole = options.whole or case.whole_only
     names = [options.method]
     if options.method == "all":
-        names = [one for one, why in asking.applying(case, line, whole=options.whole).items() if not why]
-    found = [case.judge(line, one, whole=options.whole, pairs=options.pairs) for one in names]
+        names = [one for one, why in case.applying(line, whole=whole).items() if not why]
+    found = [case.judge(line, one, whole=whole, pairs=options.pairs) for one in names]
     if options.json:
         show([summary(one) for one in found])
     else:
@@ -38,7 +47,7 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _case(options: argparse.Namespace, checkpoint: Checkpoint) -> Case:
+def _case(options: argparse.Namespace, checkpoint: Checkpoint) -> Case | Tabled:
     from fusion.explain import edits
     from fusion.explain.edits import SEEN
 
@@ -48,14 +57,25 @@ def _case(options: argparse.Namespace, checkpoint: Checkpoint) -> Case:
         sample = options.id if options.id is not None else seen.sample
         done = seen.edits if options.id is not None else [edit for edit in seen.edits if edit.how not in SEEN]
         return reader.case(sample, done)
-    if kind != "pairs":
-        raise FusionError(
-            f'"{checkpoint.name}" ranks entities of a graph; its modalities are weighed by `inspect`, which prints the '
-            "exact Shapley value of each."
-        )
+    if kind != "pairs" and options.edit:
+        raise FusionError(f'"{checkpoint.name}" reads whole graphs, of which --edit changes nothing; leave it out.')
+    if aligns(checkpoint):
+        from fusion.alignment.explaining import case as of_entity
+
+        aligner, entity = see_entity(options, checkpoint)
+        return of_entity(aligner, entity, _picture(options))
+    if kind == "triples":
+        from fusion.links.explaining import case as of_question
+
+        predictor, question = see_link(options, checkpoint)
+        return of_question(predictor, question, _picture(options), options.text)
     pipeline, seen, *_ = see_pair(options, checkpoint)
     made = edits.read(",".join(options.edit), ("text", "image"))
     return pipeline.case(seen.sample, [edit for edit in made if edit.how not in SEEN])
+
+
+def _picture(options: argparse.Namespace) -> Image | None:
+    return sample_of(None, options.image, "input").image() if options.image else None
 
 
 def summary(one: Judged) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from fusion.device import exclusive
 from fusion.explain import curves, methods, targets
 from fusion.explain.curves import Trial
-from fusion.explain.methods import METHODS, Told
+from fusion.explain.methods import METHODS, Told, weights_of
 from fusion.explain.players import asking, modalities_of, steps_of
 from fusion.explain.targets import ANSWER, Target
 from fusion.types import FusionError
@@ -49,6 +49,7 @@ class Case:
     batch: Batch  # B = 1
     lock: str  # of device.exclusive
     prior: Mapping[str, float] = field(default_factory=dict)  # {class, or "" of a score: target from nothing}
+    whole_only: bool = False  # words, regions and steps can be judged, not modalities alone
     _output: FusionOutput | None = None
     _chance: dict[tuple[str, bool], Trial] = field(default_factory=dict)
 
@@ -76,6 +77,22 @@ class Case:
         points = max(min(curves.STEPS, players) - 1, 0)
         return own + 2 * points + (0 if self._chance else curves.DRAWS * points)
 
+    def applying(self, line: str, *, whole: bool = False) -> dict[str, str]:
+        """Which methods can explain a number: {method: "" or why not}, without running what is dear."""
+        found = {}
+        for key, method in METHODS.items():
+            why = ""
+            if method.reads == "weights":
+                why = "parts" if not whole else "" if _weighs(self) else "weights"
+            elif whole and method.reads != "hiding":
+                why = "steps"
+            elif method.reads == "attention" and not _attends(self, key):
+                why = "attention"
+            elif key == "grad_cam" and not any(methods.is_picture(self.batch, m) for m in self.batch.modalities):
+                why = "picture"
+            found[key] = why
+        return found
+
     def judge(
         self, line: str, method: str = methods.FIRST, *, whole: bool = False, pairs: int = 8, seed: int = 0,
         progress: Callable[[float], None] | None = None,
@@ -96,19 +113,8 @@ class Case:
         return Judged(told, found)
 
 
-def applying(case: Case, line: str, *, whole: bool = False) -> dict[str, str]:
-    """Which methods can explain a number: {method: "" or why not}, without running what is dear."""
-    found = {}
-    for key, method in METHODS.items():
-        why = ""
-        if whole and method.reads != "hiding":
-            why = "steps"
-        elif method.reads == "attention" and not _attends(case, key):
-            why = "attention"
-        elif key == "grad_cam" and not any(methods.is_picture(case.batch, m) for m in case.batch.modalities):
-            why = "picture"
-        found[key] = why
-    return found
+def _weighs(case: Case) -> bool:
+    return weights_of(case.output.trace, case.batch) is not None
 
 
 def _attends(case: Case, kind: str) -> bool:

@@ -67,8 +67,8 @@ class Trial:
         return sum(own < other if which == "deletion" else own > other for other in chance)
 
     def verdict(self, which: str = "deletion") -> str:
-        """better | none | worse than random orders; "" where the answer is the one from nothing."""
-        if not np.isfinite(self.own.area(which, self.span)):
+        """better | none | worse than random orders; "" where the answer is the one from nothing, or orders are few."""
+        if not np.isfinite(self.own.area(which, self.span)) or 1 / (1 + len(self.random)) > CHANCE:
             return ""
         lost = len(self.random) - self.beaten(which)
         if (1 + lost) / (1 + len(self.random)) <= CHANCE:

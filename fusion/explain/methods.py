@@ -18,7 +18,7 @@ from torch import Tensor
 from fusion.explain import attending, gradients, sampling
 from fusion.explain.players import Players, asking, modalities_of, steps_of
 from fusion.explain.targets import Target, numbers
-from fusion.signals import Attribution, Explanation, Trace
+from fusion.signals import Attribution, Explanation, ModalityWeights, Trace
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ METHODS: Mapping[str, Method] = {
         Method("rollout", "attention", False, lambda players: 1),
         Method("mean", "attention", False, lambda players: 1),
         Method("raw", "attention", False, lambda players: 1),
+        Method("weights", "weights", False, lambda players: 1),
     )
 }
 CAVEATS = {
     "hiding": "caveat.explained_by_hiding", "gradients": "caveat.explained_by_gradients",
-    "attention": "caveat.explained_by_attention",
+    "attention": "caveat.explained_by_attention", "weights": "caveat.explained_by_weights",
 }  # fmt: skip
 FIRST = "occlusion"  # cheap, needs no attention, means what it says
 
@@ -84,7 +85,10 @@ def explain(
     judged = tuple(dict.fromkeys(players.of))
     gap: float | None = None
     error: Tensor | None = None
-    if METHODS[method].reads == "hiding":
+    if METHODS[method].reads == "weights":
+        values, passes = _by_weight(model, batch, players, whole), 1
+        steps = players.spread(values)
+    elif METHODS[method].reads == "hiding":
         values, error, passes = _by_hiding(model, batch, target, method, players, whole, pairs, seed, progress)
         steps = players.spread(values)
     else:
@@ -113,6 +117,25 @@ def _by_hiding(
     if count <= (sampling.MOST_EXACT if whole else 4):
         return _plain(sampling.exact(ask, count))
     return sampling.sampled(ask, count, pairs=pairs, seed=seed, progress=progress)
+
+
+def _by_weight(model: FusionModel, batch: Batch, players: Players, whole: bool) -> Tensor:
+    """The model's own weight of each modality. -> (P,) float64. Raises FusionError where it has none."""
+    with torch.inference_mode():
+        found = weights_of(model(batch, trace=True).trace, batch) if whole else None
+    if found is None:
+        raise FusionError(f"{model.card.name} gives no weight to whole modalities here; choose occlusion.")
+    return torch.tensor([found[m] for m in players.names], dtype=torch.float64)
+
+
+def weights_of(trace: Trace, batch: Batch) -> dict[str, float] | None:
+    """The share of each modality that is there, by the model's first signal that weighs them all; None without one."""
+    there = [m for m in batch.modalities if bool(batch.has(m)[0])]
+    for signal in trace.of(ModalityWeights):
+        if set(there) <= set(signal.modalities):
+            named = dict(zip(signal.modalities, signal.value[0].tolist(), strict=True))
+            return {m: named[m] for m in there}
+    return None
 
 
 def _plain(found: tuple[Tensor, int]) -> tuple[Tensor, None, int]:

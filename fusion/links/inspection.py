@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from fusion.data.triples import Known, TripleSet
     from fusion.links.whole import LinkSet
     from fusion.models.base import FusionModel
+    from fusion.signals import Effects
     from fusion.types import Batch, Image, Sample
 
 SHOWN = 10  # candidates
@@ -144,6 +145,22 @@ class Predictor:
         seconds = {"encode": encoded - started, "model": done - encoded, "total": done - started}
         return LinkObservation(**made, seconds=seconds)
 
+    def by_subset(
+        self, head: str, relation: str | int, goal: str, *, image: Image | None = None, text: str | None = None
+    ) -> Effects:
+        """Rank of an entity as the answer and its chance, under every subset of the modalities of all entities.
+
+        Other known answers are ranked nowhere. Raises FusionError as `inspect` does.
+        """
+        row, number, told = find_entity(self.dataset, head), self.number(relation), find_entity(self.dataset, goal)
+        with torch.inference_mode(), exclusive(self.checkpoint.digest):
+            asked = self._asked(row, number, told, image, text)
+            scored = self._scored(asked)[1]
+            known = [other for other in asked.split_of if other != told]
+            leave_out = torch.tensor(known, dtype=torch.long, device=self.device)
+            name = lambda at: self.dataset.samples[at].id  # noqa: E731
+            return removals.effects(scored.chance, told, leave_out, self.modalities, name, "caveat.links_without")
+
     def whole(self, progress: Progress | None = None, *, bundled: bool = False) -> LinkSet:
         """Every held-out question, see `fusion.links.whole`."""
         from fusion.links.whole import whole
@@ -227,12 +244,7 @@ class Predictor:
 
     def _observe(self, asked: _Asked) -> dict[str, Any]:  # fields of the observation
         samples, tail = self.dataset.samples, asked.tail
-        own = {m: asked.tables[m][asked.head] for m in self.modalities}
-        heads = self._removed.heads(self.model, own, self.modalities)
-        relations = {name: table for name, table in self.tables.items() if name.startswith("relation_")}
-        query = torch.tensor([[at, asked.relation] for at in range(len(heads[FUSED]))], device=self.device)
-        looked_for: dict[str, Tensor] = self.model.contexts({**heads, **relations}, query)
-        scored = removals.scored(self.model, asked.tables, self._removed, looked_for, self.read, self.modalities)
+        looked_for, scored = self._scored(asked)
         list_of = _Places(scored.head[0], scored.head_chance[0], [row for row in asked.split_of if row != tail])
         found = list_of.best(SHOWN)
         told = tail if tail is not None else found[0]
@@ -270,6 +282,17 @@ class Predictor:
             "told_imputed": {m: not there for m, there in self._has(asked, told).items()},
             "notices": notices(self, asked.head, asked.relation, tail, self._has(asked, asked.head), asked.split_of),
         }  # fmt: skip
+
+    def _scored(self, asked: _Asked) -> tuple[dict[str, Tensor], removals.Scored]:
+        """What is looked for, {branch: (S, D)}, and every entity as the answer, under every subset."""
+        own = {m: asked.tables[m][asked.head] for m in self.modalities}
+        heads = self._removed.heads(self.model, own, self.modalities)
+        relations = {name: table for name, table in self.tables.items() if name.startswith("relation_")}
+        query = torch.tensor([[at, asked.relation] for at in range(len(heads[FUSED]))], device=self.device)
+        looked_for: dict[str, Tensor] = self.model.contexts({**heads, **relations}, query)
+        return looked_for, removals.scored(
+            self.model, asked.tables, self._removed, looked_for, self.read, self.modalities
+        )
 
     def _has(self, asked: _Asked, row: int) -> dict[str, bool]:
         return {m: bool(self.model.inputs.has(asked.batch, m)[row]) for m in self.modalities}

@@ -126,15 +126,15 @@ def _in_time(key: str, values: np.ndarray, error: np.ndarray | None, signal: Att
     return sheet
 
 
-def modalities(values: Mapping[str, float], *, method: str) -> Picture:
-    """What did each modality as a whole move? One bar each, in the unit of the number that is explained."""
+def modalities(values: Mapping[str, float], *, method: str, signed: bool = True) -> Picture:
+    """What did each modality as a whole move? One bar each, in the unit of what is explained, or in shares."""
     key, title = f"modalities-{method}", t("views.attribution.whole.title")
     labels = distinct([clean(say(m), 24) for m in values])
     numbers = np.asarray(list(values.values()), np.float32)
     sheet = Sheet(key, 80 + 44 * len(labels), right=56)
     sheet.add(
         "bar", x=numbers, y=labels, orientation="h", showlegend=False, cliponaxis=False,
-        text=[_number(float(v), True) for v in numbers], textposition="outside",
+        text=[_number(float(v), signed) for v in numbers], textposition="outside",
         marker={"color": [COLOURS.get(m, INK) for m in values]}, hovertemplate="%{y}: %{x:.4f}<extra></extra>",
     )  # fmt: skip
     reach = float(np.abs(numbers).max(initial=0)) * 1.4 or 1.0
@@ -144,11 +144,12 @@ def modalities(values: Mapping[str, float], *, method: str) -> Picture:
         yaxis=LINES,
     )  # fmt: skip
     top = int(np.abs(numbers).argmax())
-    facts = {"name": labels[top], "value": _number(float(numbers[top]), True), "count": len(labels)}
+    facts = {"name": labels[top], "value": _number(float(numbers[top]), signed), "count": len(labels)}
     table = pd.DataFrame({t("views.axis.modality"): labels, t("views.axis.moved"): numbers})
     return Picture(
         key, title, sheet.figure(), t("views.attribution.whole.finding", **facts), table,
-        t("views.attribution.whole.finding", **facts), t("views.attribution.whole.shows"),
+        t("views.attribution.whole.finding", **facts),
+        t("views.attribution.whole.shows" if signed else "views.attribution.whole.shows_share"),
         t("views.attribution.whole.hides"), (tuple(values),),
     )  # fmt: skip
 
@@ -206,6 +207,8 @@ def deletion(
     verdict = "better" if (1 + lost) / (1 + len(chance)) <= CHANCE else "none"
     if lost / (1 + len(chance)) >= 1 - CHANCE:
         verdict = "worse"
+    if 1 / (1 + len(chance)) > CHANCE:
+        verdict = "few"
     found = {t("views.axis.share_hidden"): orders[0].share} | {one.name: one.value for one in orders}
     found[t("views.deletion.random")] = table.mean(0)
     lengths = {len(v) for v in found.values()}

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import beside, cache, chrome, finder, grid, state, tabs
+from pages.parts import beside, cache, chrome, explaining, finder, grid, state, tabs
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -265,5 +265,23 @@ def _worth(on: Looked) -> None:
     grid.show(on.picture(modalities.shares, signal), "worth")
 
 
+def explain(on: Looked) -> None:
+    """Why the partner, or any other candidate, stands where it does."""
+    from fusion.alignment.explaining import case
+
+    seen, image = on.seen, finder.picture()
+    goal = seen.partner or seen.other
+    others = [one.id for one in seen.candidates if one.id != goal.id]
+    named = {"": goal, **{f":{id}": on.dataset.get(id) for id in others}}
+    targets = [
+        (kind + end, t(f"explain.target.{kind}", name=plain(finder.name_of(sample), 40)))
+        for end, sample in named.items()
+        for kind in ("rank", "cosine")
+    ]
+    aligner = cache.aligner(on.checkpoint, on.dataset)
+    explaining.show(explaining.Subject(seen.sample, lambda: case(aligner, seen, image), on.key, targets))
+
+
 # In reading order: first the two, then what happened inside, then what changes.
-TABS = {"overview": overview, "reads": reads, "alike": alike, "candidates": candidates, "drop": drop}
+TABS = {"overview": overview, "reads": reads, "alike": alike, "candidates": candidates, "drop": drop,
+        "explain": explain}  # fmt: skip

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from fusion.explain.asking import Case, Judged
+    from fusion.explain.tabled import Tabled
     from fusion.types import Sample
 
 AT_ONCE = 400  # rows through the model that are run without asking
@@ -26,16 +27,14 @@ class Subject:
     """What is explained: a sample, how its case is made, which numbers of it there are, and its pictures."""
 
     sample: Sample
-    make: Callable[[], Case]
+    make: Callable[[], Case | Tabled]
     key: tuple[Hashable, ...]  # of the checkpoint, the sample and its edits
-    targets: Sequence[
-        tuple[str, str]
-    ]  # lines of fusion.explain.targets, and what a reader calls them; the first is open
-    behind: Callable[[str], tuple[bytes | None, str]]  # modality -> picture under its regions, how it lies on a square
+    targets: Sequence[tuple[str, str]]  # lines of targets, and what a reader calls them; the first is open
+    behind: Callable[[str], tuple[bytes | None, str]] = lambda _: (None, "pad")  # modality -> picture, how it is fitted
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _case(key: tuple[Hashable, ...], _make: Callable[[], Case]) -> Case:
+def _case(key: tuple[Hashable, ...], _make: Callable[[], Case | Tabled]) -> Case | Tabled:
     return _make()
 
 
@@ -47,11 +46,10 @@ def _judged(key: tuple[Hashable, ...], _make: Callable[[], Judged]) -> Judged:
 @chrome.fragment
 def show(subject: Subject) -> None:
     """Choose a number and a method; what moved it, whether that is true, and what other methods say."""
-    from fusion.explain import asking
 
     case = _case(subject.key, subject.make)
-    target, whole = _choices(subject)
-    why = cache.made(lambda: asking.applying(case, target, whole=whole), "applying", *subject.key, target, whole)
+    target, whole = _choices(subject, case.whole_only)
+    why = cache.made(lambda: case.applying(target, whole=whole), "applying", *subject.key, target, whole)
     method, pairs = _method(why)
     key = (*subject.key, target, whole, method, pairs if method == "shapley" else 0)
     found = _run(case, target, method, whole, pairs, key)
@@ -62,8 +60,8 @@ def show(subject: Subject) -> None:
     _others(subject, case, target, whole, [one for one, reason in why.items() if not reason], found, pairs)
 
 
-def _choices(subject: Subject) -> tuple[str, bool]:
-    """Boxes for the number and for what is judged."""
+def _choices(subject: Subject, whole_only: bool) -> tuple[str, bool]:
+    """Boxes for the number and, where there is a choice, for what is judged."""
     lines = [line for line, _ in subject.targets]
     names = dict(subject.targets)
     with st.container(horizontal=True, vertical_alignment="bottom", key="explain_choices"):
@@ -78,6 +76,8 @@ def _choices(subject: Subject) -> tuple[str, bool]:
             line = st.session_state[key]
         else:
             line = lines[0]
+        if whole_only:
+            return line, True
         options = {False: t("explain.parts"), True: t("explain.modalities")}
         whole = st.segmented_control(
             t("explain.judged"), list(options), format_func=options.__getitem__, key="explain_whole",
@@ -116,7 +116,7 @@ def _method(why: dict[str, str]) -> tuple[str, int]:
 
 
 def _run(
-    case: Case, target: str, method: str, whole: bool, pairs: int, key: tuple[Hashable, ...]
+    case: Case | Tabled, target: str, method: str, whole: bool, pairs: int, key: tuple[Hashable, ...]
 ) -> Judged | None:  # fmt: skip
     """The explanation: at once where it is cheap, else after a button that says what it costs."""
     rows = cache.made(lambda: case.rows(method, whole=whole, pairs=pairs), "explain_rows", *key)
@@ -158,13 +158,17 @@ def _told(subject: Subject, found: Judged, whole: bool) -> None:
         )
     if done.gap is not None:
         parts.append(t("explain.gap", gap=percent(done.gap)))
-    parts.append(t("explain.took", rows=f"{done.passes:,}", seconds=num(done.seconds)))
+    if done.passes:
+        parts.append(t("explain.took", rows=f"{done.passes:,}", seconds=num(done.seconds)))
+    else:
+        parts.append(t("explain.table"))
     st.markdown(plain(" ".join(parts), 1500))
     if found.verdict == "" or abs(all_ - none) < 0.05:
         st.info(t("explain.small"))
     if whole:
-        moved = totals(told)
-        grid.show(lambda: attribution.modalities(moved, method=found.method), f"explained_whole_{found.method}")
+        moved, signed = totals(told), METHODS[found.method].signed
+        key = f"explained_whole_{found.method}"
+        grid.show(lambda: attribution.modalities(moved, method=found.method, signed=signed), key)
         return
     columns = st.columns(min(2, len(done.trace.signals)))
     for at, signal in enumerate(done.trace):
@@ -218,7 +222,7 @@ def _trial(subject: Subject, found: Sequence[Judged], key: tuple[Hashable, ...])
 
 
 def _others(
-    subject: Subject, case: Case, target: str, whole: bool, able: Sequence[str], found: Judged, pairs: int
+    subject: Subject, case: Case | Tabled, target: str, whole: bool, able: Sequence[str], found: Judged, pairs: int
 ) -> None:  # fmt: skip
     """All methods side by side, once a person wants them."""
     import pandas as pd
@@ -230,8 +234,8 @@ def _others(
     st.markdown(f"##### {t('explain.others')}")
     wanted = (*subject.key, target, whole, "all", pairs)
     asked = st.session_state.setdefault("explain_asked", set())
-    if wanted not in asked:
-        rows = sum(case.rows(one, whole=whole, pairs=pairs) for one in able)
+    rows = sum(case.rows(one, whole=whole, pairs=pairs) for one in able)
+    if rows and wanted not in asked:
         st.markdown(t("explain.others.tell", count=len(able), rows=f"{rows:,}"))
         if not st.button(t("explain.others.run"), key="explain_all"):
             return

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion.links.lines import read_of
 from fusion.words import t
-from pages.parts import cache, chrome, finder, grid, link_finder, state, tabs
+from pages.parts import cache, chrome, explaining, finder, grid, link_cache, link_finder, state, tabs
 from pages.parts import link_question as questions
 from pages.parts.chrome import plain
 from pages.parts.link_lines import unread
@@ -28,9 +28,9 @@ NEIGHBOURS = 8
 SCORES = ("living_factors", "modal_alignment")  # numbers of the head that are drawn one beside the other
 
 
-def show(checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: str) -> None:
-    """The tabs; the one named in the address is open at first. own: of the picture and text put in"""
-    on = Looked(checkpoint, dataset, seen, own)
+def show(checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: str, text: str | None) -> None:
+    """The tabs; the one named in the address is open at first. own: of the picture put in; text: what was put in"""
+    on = Looked(checkpoint, dataset, seen, own, text)
     key, place = tabs.opened("links", list(TABS))
     with place, chrome.guard(f"links.tab.{key}"):
         TABS[key](on)
@@ -39,9 +39,11 @@ def show(checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: s
 class Looked:
     """One question looked into and what draws it: each picture is made once and kept."""
 
-    def __init__(self, checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: str) -> None:
-        self.checkpoint, self.dataset, self.seen = checkpoint, dataset, seen
-        self.key = (checkpoint.digest, dataset.digest, seen.head.id, seen.relation, seen.told.id, own)
+    def __init__(
+        self, checkpoint: Checkpoint, dataset: DataSet, seen: LinkObservation, own: str, text: str | None
+    ) -> None:
+        self.checkpoint, self.dataset, self.seen, self.text = checkpoint, dataset, seen, text
+        self.key = (checkpoint.digest, dataset.digest, seen.head.id, seen.relation, seen.told.id, own, text or "")
         self.branches = read_of(seen.decision)
 
     def show(self, make: Callable[[], Picture], name: str, *, title: bool = True) -> None:
@@ -261,5 +263,22 @@ def _worth(on: Looked) -> None:
     on.signal(modalities.shares, signal)
 
 
+def explain(on: Looked) -> None:
+    """Why the answer, or any other candidate, stands where it does."""
+    from fusion.links.explaining import case
+
+    seen, image = on.seen, finder.picture()
+    others = [one.id for one in seen.candidates if one.id != seen.told.id]
+    named = {"": on.name(seen.told.id), **{f":{id}": on.name(id) for id in others}}
+    targets = [
+        (kind + end, t(f"explain.target.{kind}", name=plain(name, 40)))
+        for end, name in named.items()
+        for kind in ("rank", "chance")
+    ]
+    predictor = link_cache.predictor(on.checkpoint, on.dataset)
+    explaining.show(explaining.Subject(seen.head, lambda: case(predictor, seen, image, on.text), on.key, targets))
+
+
 # In reading order: first the two, then who else, then what happened inside, then what changes.
-TABS = {"overview": overview, "candidates": candidates, "decided": decided, "relation": relation, "drop": drop}
+TABS = {"overview": overview, "candidates": candidates, "decided": decided, "relation": relation, "drop": drop,
+        "explain": explain}  # fmt: skip

@@ -66,7 +66,7 @@ def _looked(checkpoint: Checkpoint, dataset: DataSet, question: Question) -> Non
         moved(dataset, before, seen)
     recent.note("inspect", checkpoint, dataset, asked)
     own = "" if image is None else cache.content(image)
-    link_tabs.show(checkpoint, dataset, seen, f"{own} {text or ''}")
+    link_tabs.show(checkpoint, dataset, seen, own, text)
 
 
 def _welcome(dataset: DataSet, whole: LinkSet | None) -> None:
