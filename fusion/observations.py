@@ -108,7 +108,7 @@ def observe(
         if made is None:
             if progress is not None and start:
                 progress(start, total)  # where this run began, or what it did so far
-            made = _chunk(pipeline, dataset.samples[start : start + CHUNK])
+            made = chunk(pipeline, dataset.samples[start : start + CHUNK])
             _keep(path, made)
         pieces.append(made.columns)
         said += made.said
@@ -123,14 +123,16 @@ def observe(
             "id": [s.id for s in dataset.samples],
             "split": [s.split for s in dataset.samples],
             "text": [s.text() for s in dataset.samples],
-            "image": [_where(s, dataset.root) for s in dataset.samples],
+            "image": [place_of(s, dataset.root) for s in dataset.samples],
             "problem": [failed.get(s.id, "") for s in dataset.samples],
             "entities": said,
             **columns,
         }
     )
     frame["cosine"] = np.where(both, (vectors["text"] * vectors["image"]).sum(1), np.nan).astype(np.float32)
-    frame["rank_text"], frame["rank_image"] = partner_ranks(vectors["text"], vectors["image"], _pictures(dataset), both)
+    frame["rank_text"], frame["rank_image"] = partner_ranks(
+        vectors["text"], vectors["image"], pictures_of(dataset), both
+    )
     observed = Observed(dataset.key, pipeline.checkpoint.name, frame, vectors)
     save(observed, _places(pipeline.checkpoint, dataset)[0 if bundled else 1], _key(pipeline.checkpoint, dataset))
     _clear(chunks)
@@ -146,7 +148,11 @@ class Chunk:
     failed: dict[str, str]  # id -> why its picture was left out
 
 
-def _chunk(pipeline: Pipeline, samples: Sequence[Sample]) -> Chunk:
+def chunk(pipeline: Pipeline, samples: Sequence[Sample]) -> Chunk:
+    """Encode and run some samples; pictures change places among them alone, so nothing depends on the rest of the set.
+
+    A sample whose picture can't be read goes on without it, and is named.
+    """
     failed: dict[str, str] = {}
     features = encode(
         samples, pipeline.text, pipeline.image, limit=pipeline.model.config.max_length,
@@ -187,9 +193,9 @@ def _clear(chunks: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _pictures(dataset: DataSet) -> np.ndarray:
+def pictures_of(dataset: DataSet) -> np.ndarray:
     """Which samples have the same picture: a number a picture. -> (N,) int"""
-    return np.unique([_where(s, dataset.root) or s.id for s in dataset.samples], return_inverse=True)[1]
+    return np.unique([place_of(s, dataset.root) or s.id for s in dataset.samples], return_inverse=True)[1]
 
 
 def partner_ranks(
@@ -214,8 +220,8 @@ def partner_ranks(
     return of_text, of_image
 
 
-def _where(sample: Sample, root: Path | None) -> str:
-    """Where its picture lies below the data set's root, "" without one; a path outside is named by its hash."""
+def place_of(sample: Sample, root: Path | None) -> str:
+    """Where a sample's picture lies below the data set's root, "" without one; a path outside is named by its hash."""
     image = sample.image()
     if image is None or image.path is None:
         return ""
