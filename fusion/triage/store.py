@@ -1,0 +1,344 @@
+"""What a run over a data set gave, to be asked: a page of its rows, filters, counts and vectors, at a million rows too.
+
+    Store.open(folder) -> Store        a finished run; FusionError in a sentence for anything else
+    .folder .meta .count .columns      meta: the facts in meta.json; columns: {name: type as DuckDB calls it}
+    .page(order="suspicion", where=(), offset=0, limit=100, descending=None) -> DataFrame
+    .place(id, where) -> int | None    where a row stands in the pages of the default order
+    .count_of(where) .facets(column, where) -> [(value, count)] .span(column, where) -> (least, most) | None
+    .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id]
+    .vectors(name) -> (N, D) float16, memory-mapped; a row's line in it is its column `row`
+    .export(path, where) -> rows       CSV, JSON Lines, or Parquet at any address that fsspec knows
+    Condition(column, how, value)      how: = != < <= > >= in, not in, contains, empty, filled
+    runs() -> [Run]                    every run on this machine, the newest first, finished or not
+
+Rows: id, split and what was observed, one part_<name> a part of the suspicion in 0..1 (null where it is missing),
+suspicion, rank (1 for the most suspicious) and row (its place in the data set). A folder may come from anyone: values
+are parameters, names are checked against the columns, and DuckDB can open that one file and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+
+from fusion.files import digest, home, inside, shorten
+from fusion.triage import tables
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1  # of a run's folder
+META, SHARDS, VECTORS, KNOWN = "meta.json", "shards", "vectors", "known"
+REQUIRED = ("id", "suspicion", "rank", "row")
+FACETS = 100  # values of a column that are counted apart, the most frequent ones
+MEMORY = "1GB"  # that a query may take
+META_BYTES = 64 * 2**20
+_ROWS = re.compile(r"rows-[0-9a-f]{16}\.parquet")
+_VECTORS = re.compile(r"[A-Za-z0-9_+-]{1,64}")
+_COMPARED = {"=": "=", "!=": "IS DISTINCT FROM", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+HOWS = (*_COMPARED, "in", "not in", "contains", "empty", "filled")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a column must hold. value: of "in" and "not in" several, of "empty" and "filled" none."""
+
+    column: str
+    how: str
+    value: Any = None  # text, number, truth value, or a list of them
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on this machine as its folder tells it."""
+
+    folder: Path
+    meta: Mapping[str, Any]
+    done: int  # samples that are looked at
+    finished: bool
+
+    @property
+    def count(self) -> int:
+        """Samples of the data set."""
+        return int(self.meta.get("count", 0))
+
+
+class Store:
+    """A finished run, only read. Safe to share between threads."""
+
+    def __init__(self, folder: Path, meta: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> None:
+        self.folder, self.meta, self._connection = folder, meta, connection
+        self.columns: dict[str, str] = {str(row[0]): str(row[1]) for row in self._all("DESCRIBE rows")}
+        absent = [name for name in REQUIRED if name not in self.columns]
+        if absent:
+            raise FusionError(f'The rows in "{shorten(folder.name)}" have no column "{absent[0]}"; run it again.')
+        self.count = int(self._all("SELECT count(*) FROM rows")[0][0])
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Store:
+        """The run in a folder. Raises FusionError when there is none, it isn't finished, or it can't be read."""
+        folder = Path(folder).expanduser()
+        meta = read_meta(folder)
+        if meta is None:
+            raise FusionError(
+                f'"{shorten(folder.name)}" holds no run; make one with: python -m fusion inspect-set DATA.'
+            )
+        version, name = meta.get("version"), meta.get("rows", "")
+        if version != VERSION:
+            raise FusionError(
+                f'The run in "{shorten(folder.name)}" was written in format {shorten(str(version))}, and this program '
+                f"reads format {VERSION}; run it again in another folder."
+            )
+        if not name:
+            raise FusionError(f'The run in "{shorten(folder.name)}" has not ended; start it again, and it goes on.')
+        if not isinstance(name, str) or not _ROWS.fullmatch(name) or not (path := inside(folder, name)).is_file():
+            raise FusionError(f'The rows of the run in "{shorten(folder.name)}" are not there; run it again.')
+        try:
+            return cls(folder, meta, _connected(path))
+        except duckdb.Error as error:
+            raise FusionError(f'The rows in "{shorten(folder.name)}" can\'t be read; run it again.') from error
+
+    def page(
+        self, order: str = "suspicion", where: Sequence[Condition] = (), offset: int = 0, limit: int = 100,
+        *, descending: bool | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Some rows in an order, the most suspicious first unless another is asked for; rows without a value come last.
+
+        descending: None for the order of `suspicion` and parts (most first) and of other columns (least first).
+        """
+        column = self._named(order)
+        most = (order == "suspicion" or order.startswith("part_")) if descending is None else descending
+        if order == "suspicion" and most:
+            if not where:  # the file is sorted so: only the part of it that is shown is read
+                query = "SELECT * FROM rows WHERE rank > ? AND rank <= ? ORDER BY rank"
+                return self._frame(query, [int(offset), int(offset) + int(limit)])
+            by = "rank"
+        else:
+            by = f"{column} {'DESC' if most else 'ASC'} NULLS LAST, rank"
+        said, values = self._where(where)
+        return self._frame(
+            f"SELECT * FROM rows {said} ORDER BY {by} LIMIT ? OFFSET ?", [*values, int(limit), int(offset)]
+        )
+
+    def place(self, id: str, where: Sequence[Condition] = ()) -> int | None:
+        """How many rows stand before one in the default order, None when it isn't among them."""
+        said, values = self._where((*where, Condition("id", "=", id)))
+        found = self._all(f"SELECT rank FROM rows {said}", values)
+        return None if not found else self.count_of((*where, Condition("rank", "<", found[0][0])))
+
+    def count_of(self, where: Sequence[Condition] = ()) -> int:
+        """How many rows meet the conditions."""
+        said, values = self._where(where)
+        return int(self._all(f"SELECT count(*) FROM rows {said}", values)[0][0])
+
+    def facets(self, column: str, where: Sequence[Condition] = ()) -> list[tuple[Any, int]]:
+        """The most frequent values of a column, up to 100, and how often each comes; None is the empty value."""
+        said, values = self._where(where)
+        name = self._named(column)
+        query = f"SELECT {name}, count(*) AS n FROM rows {said} GROUP BY {name} ORDER BY n DESC, {name} LIMIT {FACETS}"
+        return [(row[0], int(row[1])) for row in self._all(query, values)]
+
+    def span(self, column: str, where: Sequence[Condition] = ()) -> tuple[Any, Any] | None:
+        """The least and the most of a column, None where it is empty."""
+        said, values = self._where(where)
+        name = self._named(column)
+        least, most = self._all(f"SELECT min({name}), max({name}) FROM rows {said}", values)[0]
+        return None if least is None else (least, most)
+
+    def row(self, id: str) -> dict[str, Any]:
+        """One row. Raises FusionError when there is none."""
+        frame = self._frame("SELECT * FROM rows WHERE id = ?", [id])
+        if frame.empty:
+            raise FusionError(f'The run has no sample "{shorten(id)}"; take an id of its table.')
+        return {str(name): value for name, value in frame.iloc[0].items()}
+
+    def take(self, ids: Iterable[str]) -> pd.DataFrame:
+        """The rows of some ids, in that order; those that aren't there are left out."""
+        wanted = list(ids)
+        frame = self._frame("SELECT * FROM rows WHERE id IN (SELECT unnest(?::VARCHAR[]))", [wanted])
+        at = {id: i for i, id in enumerate(wanted)}
+        return frame.iloc[np.argsort([at[id] for id in frame["id"]], kind="stable")].reset_index(drop=True)
+
+    def sample(self, count: int, seed: int = 0, where: Sequence[Condition] = ()) -> list[str]:
+        """Some ids at random, the same for a seed on every machine; more of them begin with the same ones."""
+        said, values = self._where(where)
+        query = f"SELECT id FROM rows {said} ORDER BY md5(concat(?::VARCHAR, ':', id)), id LIMIT ?"
+        return [row[0] for row in self._all(query, [*values, str(int(seed)), int(count)])]
+
+    def ids(self, where: Sequence[Condition] = ()) -> list[str]:
+        """The ids of all rows that meet the conditions, the most suspicious first."""
+        said, values = self._where(where)
+        return [row[0] for row in self._all(f"SELECT id FROM rows {said} ORDER BY rank", values)]
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of all rows in the order of the data set, which is that of the vectors."""
+        made = self._frame(f"SELECT {self._named(name)} AS value FROM rows ORDER BY row", [])["value"]
+        return made.to_numpy()
+
+    def vectors(self, name: str) -> np.ndarray:
+        """The vectors of a name, one line a sample in the order of the data set. -> (N, D) float16, memory-mapped
+
+        Raises FusionError for another name, or where they can't be read.
+        """
+        names = self.names()
+        if name not in names:
+            have = ", ".join(names) or "none"
+            raise FusionError(f'The run has no vectors "{shorten(name)}"; there are {have}.')
+        try:
+            made = np.load(inside(self.folder, f"{VECTORS}/{name}.npy"), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise FusionError(f'The vectors "{name}" of the run can\'t be read; run it again.') from error
+        if made.ndim != 2 or len(made) != self.count or made.dtype != np.float16:
+            raise FusionError(f'The vectors "{name}" are not those of the run\'s {self.count:,} rows; run it again.')
+        return made
+
+    def names(self) -> tuple[str, ...]:
+        """The names of its vectors."""
+        told = self.meta.get("vectors")
+        return tuple(n for n in told if _VECTORS.fullmatch(n)) if isinstance(told, dict) else ()
+
+    def export(self, path: str | Path, where: Sequence[Condition] = ()) -> int:
+        """Write the rows that meet the conditions, the most suspicious first. -> rows. Raises FusionError."""
+        said, values = self._where(where)
+        frame = self._frame(f"SELECT * FROM rows {said} ORDER BY rank", values)
+        tables.write(frame, path)
+        return len(frame)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _named(self, column: str) -> str:
+        """A column as SQL names it. Raises FusionError when there is none of that name."""
+        if column not in self.columns:
+            raise FusionError(f'The run has no column "{shorten(column)}"; there are {", ".join(self.columns)}.')
+        return quoted(column)
+
+    def _where(self, where: Sequence[Condition]) -> tuple[str, list[Any]]:
+        """(WHERE ..., its values). Raises FusionError on a column or a comparison that isn't there."""
+        said, values = [], []
+        for condition in where:
+            name, how, value = self._named(condition.column), condition.how, condition.value
+            if how in _COMPARED:
+                said.append(f"{name} {_COMPARED[how]} ?")
+                values.append(_value(value))
+            elif how in ("in", "not in"):
+                kind = self.columns[condition.column]
+                inner = f"(SELECT unnest(?::VARCHAR[])::{kind})"
+                empty = [one for one in value if one is None]
+                if how == "in":
+                    said.append(f"({name} IN {inner}{f' OR {name} IS NULL' if empty else ''})")
+                else:
+                    said.append(f"({name} NOT IN {inner}{f' OR {name} IS NULL' if not empty else ''})")
+                values.append([str(one) for one in value if one is not None])
+            elif how == "contains":
+                said.append(f"contains(lower({name}::VARCHAR), lower(?))")
+                values.append(str(value))
+            elif how in ("empty", "filled"):
+                nothing = f"({name} IS NULL OR {name}::VARCHAR = '')"
+                said.append(nothing if how == "empty" else f"NOT {nothing}")
+            else:
+                raise FusionError(f'"{shorten(how)}" compares nothing; there are {", ".join(HOWS)}.')
+        return (f"WHERE {' AND '.join(said)}" if said else ""), values
+
+    def _frame(self, query: str, values: Sequence[Any]) -> pd.DataFrame:
+        return self._asked(query, values).df()
+
+    def _all(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._asked(query, values).fetchall()
+
+    def _asked(self, query: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """Raises FusionError where a value is none of its column's kind."""
+        try:
+            return self._connection.cursor().execute(query, list(values))
+        except (duckdb.ConversionException, duckdb.BinderException, duckdb.InvalidInputException) as error:
+            told = ", ".join(shorten(str(value), 40) for value in values)
+            raise FusionError(f"The column can't be compared with {told}; take a value of its kind.") from error
+
+
+def runs() -> list[Run]:
+    """Every run on this machine that has a folder still, the newest first; those elsewhere are remembered by path."""
+    folders = [path.parent for path in (home() / "triage").glob(f"*/{META}")]
+    for note in (home() / "triage" / KNOWN).glob("*.txt"):
+        folders.append(Path(note.read_text(encoding="utf-8")))
+    found = []
+    for folder in dict.fromkeys(folders):
+        try:
+            meta = read_meta(folder)
+        except FusionError:
+            continue
+        if meta is None or meta.get("version") != VERSION:
+            continue
+        finished = bool(meta.get("rows"))
+        done = int(meta.get("count", 0)) if finished else _done(folder, meta)
+        found.append(Run(folder, meta, done, finished))
+    return sorted(found, key=lambda run: str(run.meta.get("began", "")), reverse=True)
+
+
+def remember(folder: Path) -> None:
+    """Have a run outside the user's folder listed by `runs`."""
+    where = home() / "triage"
+    resolved = folder.resolve()
+    if resolved.parent != where.resolve():
+        note = where / KNOWN / f"{digest(str(resolved))[:16]}.txt"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(resolved), encoding="utf-8")
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """The facts of a run, None without any. Raises FusionError when they can't be read."""
+    path = folder / META
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > META_BYTES:
+            raise ValueError("too long")
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(meta, dict):
+            raise ValueError("no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise FusionError(f'"{META}" in "{shorten(folder.name)}" can\'t be read; run it again elsewhere.') from error
+    return meta
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _done(folder: Path, meta: Mapping[str, Any]) -> int:
+    shards = len(list((folder / SHARDS).glob("[0-9]*.parquet")))
+    return min(shards * int(meta.get("size", 0)), int(meta.get("count", 0)))
+
+
+def _value(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection that sees one Parquet file as the view `rows`, and can open nothing else afterwards."""
+    told = "'" + str(path).replace("'", "''") + "'"
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+            "allow_community_extensions": "false", "temp_directory": "", "memory_limit": MEMORY,
+        },
+    )  # fmt: skip
+    try:
+        connection.execute(f"SET allowed_paths = [{told}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet([{told}], hive_partitioning = false)")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
