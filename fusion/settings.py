@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
+import types
 import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fusion.types import FusionError
@@ -44,3 +49,41 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
     if wrong:
         raise FusionError(f'"--set {wrong[0]}" should be FIELD=VALUE, such as epochs=10.')
     return dict(pair.split("=", 1) for pair in given)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a settings dataclass, as a form shows it."""
+
+    name: str
+    kind: type  # bool, int, float or str
+    default: Any  # of its kind, as the field has it
+    choices: tuple[str, ...]  # of a Literal, else empty
+    told: str  # the sentence beside it in the source, "" without one
+
+
+def described(kind: type, leave_out: Iterable[str] = ()) -> tuple[Setting, ...]:
+    """The fields of a dataclass that are one number, word or switch with a default, in their order."""
+    hints, said, left = typing.get_type_hints(kind), _comments(kind), set(leave_out)
+    found = []
+    for one in dataclasses.fields(kind):
+        hint = hints[one.name]
+        if isinstance(hint, types.UnionType):  # a number or None
+            hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+        choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+        plain = str if choices else hint
+        if one.name in left or plain not in (bool, int, float, str) or one.default is dataclasses.MISSING:
+            continue
+        found.append(Setting(one.name, plain, one.default, choices, said.get(one.name, "")))
+    return tuple(found)
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """{field: what its line says behind it} of a dataclass and those that it extends."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(one):
+            lines = inspect.getsource(one).splitlines()
+            told = (re.match(r"    (\w+): [^#\"]*(?:\"[^\"]*\"[^#\"]*)*# (?!fmt|type)(.+)$", line) for line in lines)
+            found |= {match[1]: match[2] for match in told if match}
+    return found

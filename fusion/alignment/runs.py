@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 FEATURES = "features"  # folder of feature files inside a checkpoint
 LEFT_OUT = {"emoji": ("attribute", "relation", "description", "char")}  # why: docs/decisions/0013
 WIDTH = 256  # D of every modality of MEAformer, and of MCLEA's wider features
+DEFAULTS: dict[str, Any] = {"missing": "masked", "relation_scaling": "log", "pairs": 512}
+# phi would fall where a loss is high (docs/decisions/0013)
+MEAFORMER: dict[str, Any] = {"width": WIDTH, "detach_phi": True}
 Say = Callable[[str], None]
 
 
@@ -149,13 +152,12 @@ def _configured(key: str, task: Task, settings: Mapping[str, str]) -> tuple[Enti
     widths, width = task.features.widths, parsed("width", settings.get("width", str(WIDTH)), int)
     inputs = tuple(width if m == GRAPH else widths[m] for m in modalities)
     values: dict[str, Any] = {
-        "entities": len(task.dataset), "input_widths": inputs, "hidden_widths": (width,), "missing": "masked",
-        "relation_scaling": "log", "pairs": 512,
+        "entities": len(task.dataset), "input_widths": inputs, "hidden_widths": (width,), **DEFAULTS,
     }  # fmt: skip
     if key == "mclea":
         values["widths"] = tuple(width if m == GRAPH else min(width, widths[m]) for m in modalities)
     else:
-        values |= {"width": width, "detach_phi": True}  # else phi falls where a loss is high (docs/decisions/0013)
+        values |= MEAFORMER | {"width": width}
     recipe: dict[str, Any] = {}
     fields = {f.name for f in dataclasses.fields(kind)}
     told = typing.get_type_hints(kind) | typing.get_type_hints(AlignmentRecipe)

@@ -12,7 +12,7 @@ GROUPS = {
     "start": ("home",),
     "look": ("inspect", "fusion"),
     "align": ("map", "match"),
-    "library": ("compare", "checkpoints"),
+    "library": ("compare", "runs", "checkpoints"),
 }
 PAGES = {
     "home": ("home.nav", "home.title", "home.lead", "home.help"),
@@ -21,6 +21,7 @@ PAGES = {
     "map": ("map.nav", "map.title", "map.lead", "map.help"),
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
     "compare": ("compare.nav", "compare.title", "compare.lead", "compare.help"),
+    "runs": ("runs.nav", "runs.title", "runs.lead", "runs.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),
 }
 # What a page is for, and its help, where it shows something else than pairs of image and text.

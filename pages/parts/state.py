@@ -25,6 +25,7 @@ OWN = {
     "map": ("sel", "method", "dims", "seed", "space", "colour", "density", "labels", "filter", "tab"),
     "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),
     "compare": ("with", "switch", "id", "layer", "tab"),
+    "runs": ("run", "beside", "tab"),
     "checkpoints": ("tab",),
 }
 ONE = ("id", "story", "text", "edit")  # what a link to one sample says, or says that there is none of
