@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.planted import RECIPE, opened, trained
+from fusion import checkpoints
 from fusion.explain import attending, curves, gradients, methods, sampling, targets
 from fusion.explain.players import asking, modalities_of, showing, steps_of, worth
 from fusion.explain.targets import Target
+from fusion.inference import Pipeline
 from fusion.models.base import FusionModel
 from fusion.signals import Attention, FusionOutput, Trace
-from fusion.types import Batch, FusionError, Modality, Task
+from fusion.types import Batch, FusionError, Modality, Sample, Task, Text
 from tests import toys
 
 STREAMS = ("early", "late", "hierarchical", "hybrid", "feature", "hscl", "tfr_net", "tate")
@@ -344,3 +346,15 @@ def test_what_does_not_fit_goes_in_smaller_batches(caplog: pytest.LogCaptureFixt
     plain, _ = sampling.occluded(asking(Linear(), batch, Target("answer"), parts), len(parts))
     assert found.tolist() == plain.tolist()
     assert any("smaller" in record.message or "slower" in record.message for record in caplog.records)
+
+
+def test_methods_that_are_offered_can_be_run_without_a_picture() -> None:
+    """Attention of words to regions says nothing where no region is there."""
+    case = Pipeline.open(checkpoints.find("maf-gloss")).case(Sample("typed", {"text": Text("a red truck")}))
+    why = case.applying("tag:1")
+    assert why["raw"] == why["rollout"] == "attention"
+    assert why["grad_cam"] == "picture"
+    able = [method for method, reason in why.items() if not reason]
+    assert "occlusion" in able
+    for method in able:
+        assert case.judge("tag:1", method, pairs=1).method == method

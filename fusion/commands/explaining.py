@@ -14,9 +14,16 @@ from fusion.types import FusionError
 if TYPE_CHECKING:
     import argparse
 
+    from fusion.alignment.inspection import Aligner
+    from fusion.alignment.observed import EntityObservation
     from fusion.checkpoints import Checkpoint
     from fusion.explain.asking import Case, Judged
     from fusion.explain.tabled import Tabled
+    from fusion.inference import Observation, Pipeline
+    from fusion.links.inspection import Predictor
+    from fusion.links.observed import LinkObservation
+    from fusion.streams.inspection import Reader
+    from fusion.streams.observed import StreamObservation
     from fusion.types import Image
 
 MOST = 12  # parts that are printed
@@ -48,28 +55,47 @@ def explain(options: argparse.Namespace) -> int:
 
 
 def _case(options: argparse.Namespace, checkpoint: Checkpoint) -> Case | Tabled:
-    from fusion.explain import edits
-    from fusion.explain.edits import SEEN
-
     kind = reads(checkpoint)
     if kind == "streams":
-        reader, seen = see_stream(options, checkpoint)
-        sample = options.id if options.id is not None else seen.sample
-        done = seen.edits if options.id is not None else [edit for edit in seen.edits if edit.how not in SEEN]
-        return reader.case(sample, done)
+        return stream_case(options, *see_stream(options, checkpoint))
     if kind != "pairs" and options.edit:
         raise FusionError(f'"{checkpoint.name}" reads whole graphs, of which --edit changes nothing; leave it out.')
     if aligns(checkpoint):
-        from fusion.alignment.explaining import case as of_entity
-
-        aligner, entity = see_entity(options, checkpoint)
-        return of_entity(aligner, entity, _picture(options))
+        return entity_case(options, *see_entity(options, checkpoint))
     if kind == "triples":
-        from fusion.links.explaining import case as of_question
-
-        predictor, question = see_link(options, checkpoint)
-        return of_question(predictor, question, _picture(options), options.text)
+        return link_case(options, *see_link(options, checkpoint))
     pipeline, seen, *_ = see_pair(options, checkpoint)
+    return pair_case(options, pipeline, seen)
+
+
+def stream_case(options: argparse.Namespace, reader: Reader, seen: StreamObservation) -> Case:
+    """A sample of streams that was looked into; one of the data set keeps the features that it came with."""
+    from fusion.explain.edits import SEEN
+
+    if options.id is not None:
+        return reader.case(options.id, seen.edits)
+    return reader.case(seen.sample, [edit for edit in seen.edits if edit.how not in SEEN])
+
+
+def entity_case(options: argparse.Namespace, aligner: Aligner, seen: EntityObservation) -> Tabled:
+    """An entity that was looked into."""
+    from fusion.alignment.explaining import case
+
+    return case(aligner, seen, _picture(options))
+
+
+def link_case(options: argparse.Namespace, predictor: Predictor, seen: LinkObservation) -> Tabled:
+    """A question that was looked into."""
+    from fusion.links.explaining import case
+
+    return case(predictor, seen, _picture(options), options.text)
+
+
+def pair_case(options: argparse.Namespace, pipeline: Pipeline, seen: Observation) -> Case:
+    """A picture with its sentence, as they are after the edits that can be seen."""
+    from fusion.explain import edits
+    from fusion.explain.edits import SEEN
+
     made = edits.read(",".join(options.edit), ("text", "image"))
     return pipeline.case(seen.sample, [edit for edit in made if edit.how not in SEEN])
 

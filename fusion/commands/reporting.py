@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.commands.entities import see_entity
+from fusion.commands.explaining import entity_case, link_case, pair_case, stream_case
 from fusion.commands.links import see_link
 from fusion.commands.running import not_streams, see_pair
 from fusion.commands.streams import see_stream
@@ -53,13 +54,20 @@ def _of_sample(options: argparse.Namespace, checkpoint: Checkpoint) -> Page:
 
     kind = reads(checkpoint)
     if kind == "streams":
-        return report.stream_page(*see_stream(options, checkpoint))
+        reader, seen = see_stream(options, checkpoint)
+        return report.explained(report.stream_page(reader, seen), stream_case(options, reader, seen), seen.sample)
     not_streams(options, checkpoint)
     if kind == "graph":
-        return report.entity_page(*see_entity(options, checkpoint))
+        aligner, entity = see_entity(options, checkpoint)
+        page = report.entity_page(aligner, entity)
+        return report.explained(page, entity_case(options, aligner, entity), entity.sample)
     if kind == "triples":
-        return report.link_page(*see_link(options, checkpoint))
-    return report.pair_page(*see_pair(options, checkpoint))
+        predictor, question = see_link(options, checkpoint)
+        page = report.link_page(predictor, question)
+        return report.explained(page, link_case(options, predictor, question), question.head)
+    pipeline, pair, dataset, before, made = see_pair(options, checkpoint)
+    page = report.pair_page(pipeline, pair, dataset, before, made)
+    return report.explained(page, pair_case(options, pipeline, pair), pair.sample, pipeline.image.recipe.fit)
 
 
 def _of_set(options: argparse.Namespace, checkpoint: Checkpoint) -> Page:

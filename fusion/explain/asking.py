@@ -86,7 +86,7 @@ class Case:
                 why = "parts" if not whole else "" if _weighs(self) else "weights"
             elif whole and method.reads != "hiding":
                 why = "steps"
-            elif method.reads == "attention" and not _attends(self, key):
+            elif method.reads == "attention" and not _attends(self, line, key):
                 why = "attention"
             elif key == "grad_cam" and not any(methods.is_picture(self.batch, m) for m in self.batch.modalities):
                 why = "picture"
@@ -117,16 +117,18 @@ def _weighs(case: Case) -> bool:
     return weights_of(case.output.trace, case.batch) is not None
 
 
-def _attends(case: Case, kind: str) -> bool:
+def _attends(case: Case, line: str, kind: str) -> bool:
+    """Whether attention says anything of a part that can be hidden."""
     from fusion.explain import attending
 
-    signals = attending.attention_signals(case.output.trace, case.batch)
-    if kind == "relevance" and signals:
-        try:
-            attending.attributions(case.model, methods.fresh(case.batch), case.target(case_line(case)), kind)
-        except FusionError:
-            return False
-    return bool(signals)
+    batch = methods.fresh(case.batch)
+    if not attending.attention_signals(case.output.trace, case.batch):
+        return False
+    try:
+        told = attending.attributions(case.model, batch, case.target(line), kind)[0]
+    except FusionError:
+        return False
+    return not set(told).isdisjoint(steps_of(batch).of)
 
 
 def case_line(case: Case) -> str:

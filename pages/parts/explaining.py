@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fusion.explain.asking import Case, Judged
     from fusion.explain.tabled import Tabled
     from fusion.types import Sample
+    from fusion.views import Picture
 
 AT_ONCE = 400  # rows through the model that are run without asking
 PAIRS = (4, 8, 32)  # of sampled orders, to choose from
@@ -190,35 +191,15 @@ def _plus(value: float) -> str:
 
 def _trial(subject: Subject, found: Sequence[Judged], key: tuple[Hashable, ...]) -> None:
     """The curves of one or several methods beside those of random orders."""
-    from fusion.views import attribution
-    from fusion.views.attribution import Order
+    from fusion.report import why
 
-    first = found[0].trial
-
-    def curves(which: str) -> Callable[[], object]:
-        def make() -> object:
-            named = {one.method: t(f"method.{one.method}") for one in found}
-            orders = [Order(named[one.method], one.trial.own.share, getattr(one.trial.own, which)) for one in found]
-            orders += [Order(t("explain.reverse"), first.reverse.share, getattr(first.reverse, which))] * (
-                len(found) == 1
-            )
-            chance = [Order("", one.share, getattr(one, which)) for one in first.random]
-            areas = {named[one.method]: one.trial.areas(which)[0] for one in found}
-            return attribution.deletion(
-                orders,
-                chance,
-                areas=areas,
-                expected=first.areas(which)[1],
-                beaten={named[one.method]: one.trial.beaten(which) for one in found},
-                inserting=which == "insertion",
-            )
-
-        return lambda: cache.made(make, "trial", which, *key)
+    def drawn(which: str) -> Callable[[], Picture]:
+        return lambda: cache.made(lambda: why.curves(found, inserting=which == "insertion"), "trial", which, *key)
 
     name = "all" if len(found) > 1 else "one"
     for place, which in zip(st.columns(2), ("deletion", "insertion"), strict=True):
         with place:
-            grid.show(curves(which), f"{which}_{name}")  # type: ignore[arg-type]  # a Picture
+            grid.show(drawn(which), f"{which}_{name}")
 
 
 def _others(
