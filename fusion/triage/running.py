@@ -1,0 +1,209 @@
+"""A whole data set through a checkpoint into the folder of a run, by shards: stopped or killed, it goes on.
+
+    inspect_set(data, checkpoint=None, out=None, engine="plain", workers=2, progress=None, notice=None) -> Store
+
+The default folder is home()/triage/<key>, the key being that of the content (data, checkpoint, shard size): data that
+changed is another run. In a folder that was named, data or a checkpoint that changed is refused, by hash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+import fusion
+from fusion.checkpoints import Checkpoint
+from fusion.data.dataset import DataSet
+from fusion.device import best
+from fusion.files import digest, file_digest, home, shorten
+from fusion.triage.engine import Inspector, Progress, plain
+from fusion.triage.recording import Recording, alone, clear, writing
+from fusion.triage.store import VERSION, Store, read_meta, remember
+from fusion.types import FusionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENGINES = ("plain", "ray")
+LEFT_OUT = 1000  # sentences on rows that the reader left out that are kept
+Notice = Callable[[str], None]
+
+
+def inspect_set(
+    data: DataSet | str, checkpoint: Checkpoint | str | None = None, out: str | Path | None = None,
+    engine: str = "plain", workers: int = 2, progress: Progress | None = None, notice: Notice | None = None,
+) -> Store:  # fmt: skip
+    """Look at every sample of a data set, score it, and keep the run; one that is there already is opened.
+
+    data: a set, or what `open_data` takes; checkpoint: None for the untrained encoders; out: a folder of your own;
+    engine: "plain", or "ray" with so many workers; progress: samples done and their number; notice: one sentence at a
+    time on what a person should know. Raises FusionError on what doesn't fit, a folder that another run writes or that
+    holds another run, and a disk that is full or can't be written.
+    """
+    if engine not in ENGINES:
+        raise FusionError(f'There is no engine "{shorten(engine)}"; there are {" and ".join(ENGINES)}.')
+    if engine == "ray":
+        from fusion.triage import ray_engine
+
+        ray_engine.available()
+    tell: Notice = notice or (lambda sentence: None)
+    inspector = Inspector(data, checkpoint)
+    inspector.check()
+    facts = _facts(inspector, data)
+    folder = Path(out).expanduser() if out is not None else home() / "triage" / facts["key"][:24]
+    with alone(folder):
+        recording = _begun(folder, facts, tell)
+        if not _scored(recording):
+            _look(inspector, recording, engine, workers, progress, tell)
+            _finish(recording, inspector.dataset)
+        elif progress is not None:
+            progress(int(recording.meta["count"]), int(recording.meta["count"]))
+    return Store.open(folder)
+
+
+def _facts(inspector: Inspector, data: DataSet | str) -> dict[str, Any]:
+    """What the run is of, by content. Any: what JSON holds."""
+    dataset, checkpoint = inspector.dataset, inspector.checkpoint
+    against = "" if checkpoint is None else checkpoint.digest
+    path = Path(dataset.spec).expanduser() if dataset.spec else None
+    return {
+        "version": VERSION,
+        "key": digest("triage", str(VERSION), dataset.digest, against, str(inspector.size)),
+        "kind": dataset.kind,
+        "data": dataset.spec or dataset.key,
+        "data_key": dataset.key,
+        "name": dataset.name,
+        "data_digest": dataset.digest,
+        "manifest_digest": file_digest(path) if path is not None and path.is_file() else "",
+        "checkpoint": "" if checkpoint is None else checkpoint.name,
+        "checkpoint_digest": against,
+        "checkpoint_folder": "" if checkpoint is None else str(checkpoint.folder),
+        "count": len(dataset),
+        "size": inspector.size,
+        "shards": inspector.shards,
+        "made_with": {
+            "fusionscope": fusion.__version__, "torch": torch.__version__, "device": str(best()[0]),
+        },
+        "left_out": list(dataset.problems[:LEFT_OUT]),
+        "left_out_count": len(dataset.problems),
+    }  # fmt: skip
+
+
+def _begun(folder: Path, facts: dict[str, Any], tell: Notice) -> Recording:
+    """The run that is in a folder, or a new one. Raises FusionError when the folder holds another run."""
+    before = read_meta(folder)
+    if before is None:
+        with writing(folder):
+            clear(folder)
+        recording = Recording(folder, dict(facts))
+        recording.write_meta(began=_now())
+        remember(folder)
+        return recording
+    changed = [
+        f"{what} (hash {str(before.get(name))[:12]} then, {facts[name][:12]} now)"
+        for name, what in (("data_digest", "the data"), ("checkpoint_digest", "the checkpoint"))
+        if before.get(name) != facts[name]
+    ]
+    if changed or before.get("key") != facts["key"]:
+        other = " and ".join(changed) or "the format"
+        raise FusionError(
+            f'The run in "{shorten(folder.name)}" is of other content: {other} changed. Name another folder with '
+            "--out for what is there now, or put back what it began with."
+        )
+    if not before.get("rows") and before.get("made_with") != facts["made_with"]:
+        tell("The run began under other versions or on another device, so it starts anew.")
+        with writing(folder):
+            clear(folder)
+        before = {name: value for name, value in before.items() if name != "vectors"} | facts
+        recording = Recording(folder, before)
+        recording.write_meta()
+        return recording
+    remember(folder)
+    return Recording(folder, before)
+
+
+def _look(
+    inspector: Inspector, recording: Recording, engine: str, workers: int, progress: Progress | None, tell: Notice
+) -> None:
+    """Run and keep the shards that aren't there yet."""
+    shards, size, total = inspector.shards, inspector.size, int(recording.meta["count"])
+    there = set(recording.whole())
+    todo = [number for number in range(shards) if number not in there]
+    done = sum(min(size, total - number * size) for number in there) if shards > 1 else total * len(there)
+    if there and todo:
+        tell(f"{done:,} of {total:,} samples were looked at before; the run goes on after them.")
+    if progress is not None:
+        progress(done, total)
+    if not todo:
+        return
+    recording.write_meta(engine=engine, workers=workers if engine == "ray" else 1)
+    if engine == "ray":
+        from fusion.triage import ray_engine
+
+        made = ray_engine.run(inspector, todo, workers)
+    else:
+        made = plain(inspector, todo, progress if shards == 1 else None)
+    for shard in made:
+        recording.keep(shard)
+        done += len(shard.table)
+        if progress is not None and shards > 1:
+            progress(done, total)
+
+
+def _scored(recording: Recording) -> bool:
+    """Whether the rows are there, sorted by the score of now."""
+    rows = recording.meta.get("rows", "")
+    return bool(rows) and recording.meta.get("score") == _score_version() and (recording.folder / rows).is_file()
+
+
+def _finish(recording: Recording, dataset: DataSet) -> None:
+    """Score all rows and write them, the most suspicious first."""
+    frame = recording.table().to_pandas()
+    frame["row"] = np.arange(len(frame))
+    frame, facts = _suspicion(frame, recording, dataset)
+    order = np.lexsort((frame["row"].to_numpy(), -np.nan_to_num(frame["suspicion"].to_numpy(np.float64), nan=-1.0)))
+    frame = frame.iloc[order].reset_index(drop=True)
+    frame["rank"] = np.arange(1, len(frame) + 1)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    problems = frame["problem"].fillna("").ne("")
+    recording.finish(
+        table, made=_now(), score=_score_version(), problems=int(problems.sum()),
+        parts=[name for name in frame.columns if name.startswith("part_")], **facts,
+    )  # fmt: skip
+
+
+def _suspicion(frame: pd.DataFrame, recording: Recording, dataset: DataSet) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The frame with its parts and suspicion, and what to keep of how they were made. Any: what JSON holds."""
+    distance = 1 - frame["cosine"] if "cosine" in frame else frame["loss"]
+    frame["part_cosine"] = distance.rank(pct=True)
+    frame["suspicion"] = frame["part_cosine"]
+    return frame, {}
+
+
+def _score_version() -> int:
+    return 1
+
+
+def _json(value: Any) -> Any:
+    """A value as strict JSON holds it: dataclasses as objects, arrays as lists, what is no number as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return _json(value.tolist())
+    if isinstance(value, dict):
+        return {str(name): _json(one) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
