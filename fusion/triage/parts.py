@@ -117,9 +117,9 @@ def _marks(frame: pd.DataFrame, couples: Sequence[between.Halves]) -> Array:
         for couple in couples[1:]:
             marks = between.mixed(marks + couple.marks)
         return marks
-    import pandas as pd
+    from pandas.util import hash_array  # slow to import
 
-    return between.mixed(pd.util.hash_array(frame["id"].astype(str).to_numpy(object)))
+    return between.mixed(hash_array(frame["id"].astype(str).to_numpy(object)))
 
 
 def _others(frame: pd.DataFrame, couple: between.Halves) -> Array:
