@@ -21,6 +21,9 @@ SHOWN = [
     ("inspect", {"ckpt": "late-groups", "data": "emoji-groups", "id": "v1fa98", "edit": "text:remove"},
      ["--id=v1fa98", "--edit=text:remove"]),
     ("fusion", {"ckpt": "tate-groups", "data": "emoji-groups"}, ["emoji-groups"]),
+    ("compare",
+     {"ckpt": "late-groups", "data": "emoji-groups", "with": "early-groups", "tab": "sample", "id": "v1fa98"},
+     ["--data=emoji-groups", "--id=v1fa98"]),
 ]  # fmt: skip
 
 
@@ -43,8 +46,9 @@ def test_the_command_line_is_told_what_the_page_shows(
     button = next(one for one in at.button if one.label == "Make the report")
     button.click().run()
     ((arguments, _),) = started
-    assert arguments[0] == "report"
-    for one in (*told, "--checkpoint=", "--lang=en", "--out="):
+    assert arguments[0] == ("compare" if page == "compare" else "report")
+    assert any(one.startswith("--checkpoint=") for one in arguments) == (page != "compare")
+    for one in (*told, "--lang=en", "--out="):
         assert any(argument.startswith(one) for argument in arguments), (one, arguments)
     out = Path(next(one for one in arguments if one.startswith("--out=")).removeprefix("--out="))
     assert out.parent == home() / "reports"

@@ -8,7 +8,7 @@ import streamlit as st
 
 from fusion.types import Task
 from fusion.words import t
-from pages.parts import cache, chrome, grid, state
+from pages.parts import cache, chrome, grid, reporting, state
 from pages.parts.chrome import plain
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def show(a: Checkpoint, b: Checkpoint, dataset: DataSet) -> None:
         return
     key = (a.digest, b.digest, dataset.digest, id)
     found: SampleCompared = cache.made(lambda: _compared(a, b, dataset, id), "versus_sample", *key)
+    reporting.compared(a, b, dataset, id)
     _answers(found)
     links(dataset, (a.name, b.name), id)
     _pictures(found, key)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, chrome, compared_sample, grid, state, tabs, using, work
+from pages.parts import cache, chrome, compared_sample, grid, reporting, state, tabs, using, work
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _set(a: Checkpoint, b: Checkpoint, dataset: DataSet) -> None:
         _kept.clear(*key)
         _offer(a, b, dataset)
         return
+    reporting.compared(a, b, dataset, None)
     page = Board(a, b, dataset, found)
     page.strip()
     page.rows()

@@ -65,20 +65,35 @@ def show(page: str) -> None:
     if asked is not None:
         with st.popover(t("reporting.title"), key="report"):
             st.markdown(t("reporting.set" if page == "fusion" else "reporting.sample"))
-            _make(asked, found, dataset)
+            asked.words = ["report", *asked.words, f"--checkpoint={found.folder}"]
+            _make(asked, found.name, found.digest, dataset.digest)
 
 
-def _make(asked: Asked, found: Checkpoint, dataset: DataSet) -> None:
-    """Make it, follow it, and hand it out; the same sample under the same weights is made once."""
-    words = ["report", *asked.words, f"--checkpoint={found.folder}", f"--lang={current()}"]
-    key = f"report-{digest(fusion.__version__, found.digest, dataset.digest, *words)[:24]}"
+def compared(a: Checkpoint, b: Checkpoint, dataset: DataSet, id: str | None) -> None:
+    """The way to a report of two checkpoints: of the sample of an id, or of the whole set."""
+    word = state.get("switch")
+    asked = Asked(["compare", str(a.folder), *([f"--switch={word}"] if word else [str(b.folder)])])
+    asked.add("data", dataset.spec or dataset.key)
+    asked.add("id", id)
+    with st.popover(t("reporting.title"), key="report"):
+        st.markdown(t("reporting.compared.sample" if id else "reporting.compared.set"))
+        _make(asked, f"{a.name}-compared", a.digest, b.digest, dataset.digest)
+
+
+def _make(asked: Asked, name: str, *content: str) -> None:
+    """Make it, follow it, and hand it out; the same report of the same weights and data is made once.
+
+    name: of the file that a person gets; content: hashes of what the report is of.
+    """
+    words = [*asked.words, f"--lang={current()}"]
+    key = f"report-{digest(fusion.__version__, *content, *words)[:24]}"
     path = home() / "reports" / f"{key}.html"
     if path.is_file():
         for aside in asked.files:
             aside.unlink(missing_ok=True)
         st.download_button(
             t("reporting.download", size=f"{path.stat().st_size / 1e6:.1f}"), data=path.read_bytes,
-            file_name=f"fusionscope-{found.name}.html", mime="text/html", key="report_download", type="primary",
+            file_name=f"fusionscope-{name}.html", mime="text/html", key="report_download", type="primary",
             on_click="ignore",
         )  # fmt: skip
         return
