@@ -269,7 +269,9 @@ def _progress(path: Path) -> tuple[int, int, str, float | None]:
         lines = lines[1:]
     if not lines:
         return 0, 0, "", None
-    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    told = [json.loads(line) for line in lines]
+    last = told[-1]
+    first = next(one for one in told if one["total"] == last["total"])  # what came before had another pace
     left = None
     steps, passed = last["done"] - first["done"], last["time"] - first["time"]
     if steps > 0 and passed > 0:

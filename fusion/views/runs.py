@@ -26,6 +26,7 @@ HIGH, APART, LABEL = 84, 34, 18  # pixels of a plot, between two, and of the wor
 LOSS = "loss "  # begins the name of a term
 DASHES, MARKS = ("solid", "dash"), ("circle", "diamond")
 SCORE = "score"  # what an epoch is chosen by, the higher the better
+KNOWN = (SCORE, "complete", "hidden")  # measures with words of their own here
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ def named(measure: str) -> str:
     """What a reader calls a measure: "loss answer" is the term answer of the loss."""
     if measure.startswith(LOSS):
         return t("views.runs.loss", name=say(measure.removeprefix(LOSS)))
-    return t("views.runs.score") if measure == SCORE else say(measure)
+    return t(f"views.runs.{measure}") if measure in KNOWN else say(measure)
 
 
 def curves(runs: Sequence[Run]) -> Picture:
@@ -71,7 +72,7 @@ def curves(runs: Sequence[Run]) -> Picture:
     for at, measure in enumerate(measures):
         axis = str(at + 1) if at else ""
         start = 1 - at * (HIGH + APART) / inner
-        sheet.set(**{f"yaxis{axis}": {"domain": [max(0.0, start - HIGH / inner), start], "nticks": 4}})
+        sheet.set(**{f"yaxis{axis}": {"domain": [max(0.0, start - HIGH / inner), start], "nticks": 5}})
         sheet.note(
             clean(named(measure), 60), x=0, xanchor="left", xref="paper", y=start, yanchor="bottom", yref="paper",
             font={"color": TEXT, "size": 12},
@@ -79,9 +80,11 @@ def curves(runs: Sequence[Run]) -> Picture:
         for order, run in enumerate(shown):
             if measure in run.frame:
                 _line(sheet, run, measure, f"y{axis}", names[order], order, legend=several and at == 0)
+    longest = max(len(run.frame) for run in shown)
+    ticks = {"dtick": 1} if longest <= 12 else {"nticks": 8}
     sheet.set(
         xaxis={"title": {"text": t("views.runs.axis")}, "anchor": f"y{len(measures)}" if len(measures) > 1 else "y",
-               "nticks": 8, "rangemode": "tozero"},
+               "range": [0.6, longest + 0.4], "tickformat": "d", **ticks},
         hovermode="x unified", hoversubplots="axis", legend={"yanchor": "top", "y": 1 + top / inner},
     )  # fmt: skip
     said = join(*(_told(run, several) for run in shown), limit_note(len(measures), len(every)))

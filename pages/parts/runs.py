@@ -140,9 +140,12 @@ def _progress(job: JobStatus) -> None:
         st.progress(0.0, text=t("runs.queued"))
         return
     share = job.done / job.total if job.total else 0.0
-    told = t("work.begin") if not job.total else t("work.steps", done=f"{job.done:,}", total=f"{job.total:,}")
+    doing = runs_told.doing(job)
+    told = (
+        t("work.steps", done=f"{job.done:,}", total=f"{job.total:,}") if job.total else "" if doing else t("work.begin")
+    )
     left = "" if job.seconds_left is None else t("work.left", time=length(job.seconds_left))
-    st.progress(min(share, 1.0), text=" ".join(part for part in (plain(job.message, 60), told, left) if part))
+    st.progress(min(share, 1.0), text=" ".join(part for part in (plain(doing, 60), told, left) if part))
 
 
 def _actions(job: JobStatus) -> None:

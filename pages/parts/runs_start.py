@@ -59,7 +59,7 @@ def show() -> None:
             start(arguments)
             st.rerun()
     st.caption(t("runs.start.queue"))
-    chrome.link("fusion", t("runs.start.fit"), tab="fit")
+    chrome.link("checkpoints", t("runs.start.fit"), tab="fit")
 
 
 def _data(kind: Kind) -> str:

@@ -19,6 +19,7 @@ KINDS = ("train", "observe", "inspect-set", "compare", "trust", "report", "expla
 SWITCHES = ("--json", "--resume", "--fine-tune", "--bundled", "--interactive", "--again", "--whole", "--recomputed")
 RESUMED = "--resume"
 CRASH = re.compile(r"^[\w.]+(Error|Exception|Interrupt|Warning)\b")
+DOING = ("training", "observing", "encoding")  # what a job reports itself to do, that has a word of its own
 KILLED = "ended without a word"  # begins what is said of a job that said nothing itself
 
 
@@ -88,6 +89,16 @@ def title(job: JobStatus) -> str:
     if told.verb == "train":
         return made(job)
     return " · ".join(Path(one).name or one for one in (*told.things, read(job)) if one) or told.verb
+
+
+def doing(job: JobStatus) -> str:
+    """What it does now: "encoding text", "training", or that it trains; "" before it said anything."""
+    from fusion.views.speech import say
+
+    first, _, rest = job.message.partition(" ")
+    if first not in DOING and about(job.arguments).verb == "train" and job.message:
+        first = "training"  # the name of a stage
+    return t(f"runs.doing.{first}", name=say(rest)) if first in DOING else job.message
 
 
 def when(seconds: float) -> str:
