@@ -59,12 +59,15 @@ class Halves:
         return len(self.candidates) == int(self.there.sum())
 
 
-def halves(left: Array, right: Array, seed: int = 0) -> Halves:
-    """Two sides and the rows that stand for all. Raises FusionError when they don't have the same rows."""
+def halves(left: Array, right: Array, seed: int = 0, known: Array | None = None) -> Halves:
+    """Two sides and the rows that stand for all. known (N,) bool: rows that have both, none other is compared.
+
+    Raises FusionError when the sides don't have the same rows.
+    """
     if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
         raise FusionError(f"Vectors of shape {left.shape} and {right.shape} came; give two tables with a row a pair.")
     (a, here), (b, too) = hashed(left, seed), hashed(right, seed)
-    marks, there = mixed(a + mixed(b)), here & too
+    marks, there = mixed(a + mixed(b)), here & too & (True if known is None else known)
     rows = np.flatnonzero(there)
     if len(rows) > EXACT:
         rows = np.sort(rows[np.argsort(marks[rows], kind="stable")[:CANDIDATES]])
@@ -117,11 +120,12 @@ def differ(sides: Halves, other: Array) -> Array:
     return (other >= 0) & sides.there & sides.there[other] & (sides.pictures[other] != sides.pictures)
 
 
-def measured(sides: Halves, i: Array, j: Array, *, shared: bool) -> dict[str, Array]:
+def measured(sides: Halves, i: Array, j: Array) -> dict[str, Array]:
     """The parts of pairs (i, j). i, j (P,) int -> {part: (P, 1 or 2) float32}, NaN where a half is absent.
 
-    shared: both sides lie in one space; otherwise there is `neighbours` alone.
+    Sides of two widths lie in two spaces: then there is `neighbours` alone.
     """
+    shared = sides.left.shape[1] == sides.right.shape[1]
     found = {"neighbours": np.full((len(i), 2), np.nan, np.float32)}
     if shared:
         found["cosine"] = np.full((len(i), 1), np.nan, np.float32)

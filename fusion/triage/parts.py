@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusion.files import digest
 from fusion.metrics.calibration import logit
 from fusion.triage import between
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fusion.data.dataset import DataKind
 
 Array = np.ndarray
 PARTS = ("match", "cosine", "rank", "margin", "neighbours", "conflict", "loss", "far")
@@ -46,27 +49,48 @@ class Raw:
     compared: int  # rows that stand for all others, 0 without vectors
 
 
-def raw(
-    frame: pd.DataFrame,
-    vectors: Mapping[str, Array],
-    *,
-    sides: Sequence[str] | None = None,
-    shared: bool = True,
-    seed: int = 0,
-) -> Raw:
+def prepared(kind: DataKind, frame: pd.DataFrame, vectors: Mapping[str, Array]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The columns that `raw` reads, from what a run says of a kind of set, and the sides to compare.
+
+    pairs: text and image. graph: left and right, the two entities of a link. streams: the vectors named after a
+    modality. triples: no sides; the chance of the answer is the match, and its rank the rank. A column "rank", which is
+    of the answer, becomes "rank_answer": a run's own rank is that of the suspicion.
+    """
+    if kind == "pairs":
+        return frame, tuple(name for name in SIDES if name in vectors)
+    if kind == "streams":
+        modalities = [column[4:] for column in frame if column.startswith("has_")]
+        return frame, tuple(name for name in (_named(vectors, m) for m in modalities) if name)
+    frame = frame.rename(columns={"rank": "rank_answer"})
+    if kind == "graph":
+        return frame, ("left", "right")
+    return frame.assign(match=frame["score"]), ()
+
+
+def _named(vectors: Mapping[str, Array], modality: str) -> str:
+    """The vectors of one modality: the shortest name that is it, or ends in it after a line."""
+    found = [name for name in vectors if name == modality or name.endswith(f"_{modality}")]
+    return min(found, key=lambda name: (len(name), name), default="")
+
+
+def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[str] = SIDES, seed: int = 0) -> Raw:
     """The parts of each row of a frame. vectors: {side: (N, D)}, row by row as the frame.
 
-    Columns that are read where they are there: match, conflict, loss, far, each with its x_shuffled, and exchanged (how
-    many rows further on the other half of the x_shuffled ones came from). sides: names of the vectors to compare,
-    text and image or else all of them. shared: they lie in one space.
+    Columns that are read where they are there: match, conflict, loss, far, each with its x_shuffled; exchanged (how
+    many rows further on the other half of the x_shuffled ones came from); rank_answer, where there are no sides; and
+    has_<modality>, of a side named after it. Sides of one width are compared as if they shared a space: where they
+    don't, their cosine tells nothing apart, and weighs nothing.
     Raises FusionError when vectors and rows don't go together.
     """
-    names = tuple(sides) if sides is not None else _sides(vectors)
+    names = tuple(sides)
     for name in names:
         if name not in vectors or len(vectors[name]) != len(frame):
             have = ", ".join(f"{one} with {len(rows)}" for one, rows in vectors.items()) or "none"
             raise FusionError(f'The suspicion needs {len(frame)} vectors "{name}"; there are {have}.')
-    couples = [between.halves(vectors[a], vectors[b], seed) for a, b in itertools.combinations(names, 2)]
+    couples = [
+        between.halves(vectors[a], vectors[b], seed, _has(frame, a) & _has(frame, b))
+        for a, b in itertools.combinations(names, 2)
+    ]
     marks = _marks(frame, couples)
     fitted = np.sort(np.argsort(marks, kind="stable")[:FITTED])
     own: dict[str, list[Array]] = {}
@@ -76,7 +100,7 @@ def raw(
         other = _others(frame, couple)
         some = other[fitted]
         for place, i, j in ((own, every, every), (exchanged, fitted, np.where(some < 0, fitted, some))):
-            for name, values in between.measured(couple, i, j, shared=shared).items():
+            for name, values in between.measured(couple, i, j).items():
                 lost = (some < 0)[:, None] if place is exchanged else False
                 place.setdefault(name, []).append(np.where(lost, np.nan, values))
     raw_own = {name: _mean(values) for name, values in own.items()}
@@ -86,6 +110,8 @@ def raw(
             if column in frame:
                 values = frame[column].to_numpy(np.float64, na_value=np.nan)[rows]
                 place[name] = (-logit(values) if name == "match" else values)[:, None]
+    if not couples and "rank_answer" in frame:
+        raw_own["rank"] = np.log(frame["rank_answer"].to_numpy(np.float64, na_value=np.nan))[:, None]
     if couples and "match" in raw_exchanged:  # a pair whose picture could not be exchanged is a true pair
         raw_exchanged["match"][_others(frame, couples[0])[fitted] < 0] = np.nan
     kept = {name: raw_own[name] for name in PARTS if name in raw_own and np.isfinite(raw_own[name]).any()}
@@ -97,8 +123,12 @@ def raw(
     return Raw(kept, learned, fitted, marks, missing, compared)
 
 
-def _sides(vectors: Mapping[str, Array]) -> tuple[str, ...]:
-    return SIDES if all(name in vectors for name in SIDES) else tuple(vectors)
+def _has(frame: pd.DataFrame, side: str) -> Array:
+    """Which rows have the modality that a side is named after; all where nothing is said of it. -> (N,) bool"""
+    for column in frame:
+        if column.startswith("has_") and (side == column[4:] or side.endswith(f"_{column[4:]}")):
+            return frame[column].to_numpy(bool)
+    return np.ones(len(frame), bool)
 
 
 def _mean(values: Sequence[Array]) -> Array:
@@ -117,9 +147,7 @@ def _marks(frame: pd.DataFrame, couples: Sequence[between.Halves]) -> Array:
         for couple in couples[1:]:
             marks = between.mixed(marks + couple.marks)
         return marks
-    from pandas.util import hash_array  # slow to import
-
-    return between.mixed(hash_array(frame["id"].astype(str).to_numpy(object)))
+    return np.array([int(digest(str(id))[:16], 16) for id in frame["id"]], np.uint64)
 
 
 def _others(frame: pd.DataFrame, couple: between.Halves) -> Array:

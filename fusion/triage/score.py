@@ -13,7 +13,7 @@ they blur them evenly; leaving out the most suspicious and learning again was me
 error. A part that a row doesn't have adds nothing for it. Parts that can't be said of exchanged pairs (a loss, whether
 the input is far) take part as percentiles in the plain mean alone; in the calibrated score they are shown and not used.
 
-    scored(frame, vectors, how="calibrated") -> (frame, Calibration)
+    scored(frame, vectors, kind="pairs", how="calibrated") -> (frame, Calibration)
         the frame with part_<name> in 0..1, suspicion in 0..1 and rank from 1 (both empty where a row has no part)
     reweighed(frame, weights, calibration) -> (N,) suspicion under weights of one's own
     how="percentile": suspicion = mean of the parts' percentile ranks, every part weighing the same
@@ -32,11 +32,13 @@ import numpy as np
 
 from fusion.metrics.calibration import logit
 from fusion.metrics.matching import auc
-from fusion.triage.parts import PARTS, Raw, raw
+from fusion.triage.parts import PARTS, Raw, prepared, raw
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fusion.data.dataset import DataKind
 
 Array = np.ndarray
 How = Literal["calibrated", "percentile"]
@@ -76,19 +78,19 @@ def scored(
     frame: pd.DataFrame,
     vectors: Mapping[str, Array],
     *,
+    kind: DataKind = "pairs",
     how: How = "calibrated",
-    sides: Sequence[str] | None = None,
-    shared: bool = True,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, Calibration]:
-    """The rows with their parts, suspicion and rank, in the same order. See the module and `parts.raw`.
+    """The rows with their parts, suspicion and rank, in the same order. See the module, `parts.prepared` and `parts.raw`.
 
     how "calibrated" falls back to "percentile" where fewer than FEWEST rows, or no part, can be calibrated; the
     Calibration says which it was. Raises FusionError when vectors and rows don't go together.
     """
     if how not in ("calibrated", "percentile"):
         raise FusionError(f'There is no suspicion "{how}"; choose calibrated or percentile.')
-    known = raw(frame, vectors, sides=sides, shared=shared, seed=seed)
+    frame, sides = prepared(kind, frame, vectors)
+    known = raw(frame, vectors, sides=sides, seed=seed)
     fold = (known.marks % np.uint64(FOLDS)).astype(np.int64)
     able = [name for name in known.own if _learnable(known, fold, name)] if how == "calibrated" else []
     shares = {name: percentiles(values.mean(1)) for name, values in known.own.items() if name not in able}
