@@ -82,7 +82,7 @@ def scored(
     how: How = "calibrated",
     seed: int = 0,
 ) -> tuple[pd.DataFrame, Calibration]:
-    """The rows with their parts, suspicion and rank, in the same order. See the module, `parts.prepared` and `parts.raw`.
+    """The rows with their parts, suspicion and rank, in the same order. See the module and `parts`.
 
     how "calibrated" falls back to "percentile" where fewer than FEWEST rows, or no part, can be calibrated; the
     Calibration says which it was. Raises FusionError when vectors and rows don't go together.
