@@ -1,0 +1,174 @@
+"""The Runs page: every run with its state in words, what to do about a failed one, curves, the form as a command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fusion import histories, jobs, words
+from pages.parts import runs, runs_told
+from pages.parts.runs_told import about
+from tests.test_pages_streams_sets import said, told
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
+    def opened(**query: str) -> AppTest:
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        for name, value in ({"lang": "en"} | query).items():
+            at.query_params[name] = value
+        words.use(query.get("lang", "en"))
+        at.switch_page("pages/runs.py")
+        at.run()
+        assert not at.exception
+        return at
+
+    yield opened
+    words.use("en")
+    broken = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert not broken, broken
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, object]]]:
+    """What was asked to be started, instead of starting it."""
+    found: list[tuple[list[str], dict[str, object]]] = []
+    monkeypatch.setattr(jobs, "start", lambda arguments, key, **more: found.append((arguments, {"key": key, **more})))
+    return found
+
+
+def job(key: str, *arguments: str, state: str = "done", log: str = "", **notes: str) -> Path:
+    """A run that has ended, as its process would have left it."""
+    folder = jobs.enter(arguments, key)
+    if log:
+        (folder / "log").write_text(log, encoding="utf-8")
+    before = os.environ.get(jobs.VARIABLE)
+    os.environ[jobs.VARIABLE] = str(folder)
+    try:
+        for name, value in notes.items():
+            jobs.note(name, value)
+    finally:
+        os.environ.pop(jobs.VARIABLE)
+        if before is not None:
+            os.environ[jobs.VARIABLE] = before
+    if state:
+        jobs.leave(folder, state)
+    return folder
+
+
+def trained(title: str, epochs: int) -> None:
+    for epoch in range(1, epochs + 1):
+        folder = jobs.home() / "runs" / title
+        histories.add(folder, "fusion", epoch, {"l1": 1 / epoch}, {"score": epoch / 10}, best=True)
+
+
+def test_without_runs_a_button_begins(app, started) -> None:
+    at = app()
+    assert told("runs.none") in said(at).replace("*", "")
+    at.button(key="runs_first").click().run()
+    assert started[0][0] == list(runs.BUNDLED)
+    assert started[0][1]["queue"] is True
+
+
+@pytest.mark.parametrize("language", list(words.LANGUAGES))
+def test_every_run_is_a_row_with_its_state_in_words(app, language: str) -> None:
+    job("a", "train", "late", "--data", "emoji-groups", "--name", "own", device="cpu")
+    job("b", "observe", "gloss", "--checkpoint", "x/maf-gloss", state="stopped")
+    job("c", "train", "maf", state="failed", log="There is no such data; choose another.")
+    at = app(lang=language)
+    frame = at.dataframe[0].value
+    assert frame["title"].tolist() == ["maf", "gloss · maf-gloss", "own"]
+    assert frame["state"].tolist() == [told(f"runs.state.{s}", language) for s in ("failed", "stopped", "done")]
+    assert frame["kind"].tolist()[1:] == [told(f"runs.kind.{k}", language) for k in ("observe", "train")]
+    assert frame["device"].tolist() == ["–", "–", "CPU"]
+    assert not at.error or "no such data" in at.error[0].value
+
+
+def test_a_failed_run_says_why_and_goes_on_from_its_folder(app, started) -> None:
+    log = "first line\nThere is no such data; choose it."
+    folder = job("c", "train", "maf", "--seed", "3", state="failed", log=log)
+    at = app(run="c")
+    assert "There is no such data" in at.error[0].value
+    assert told("runs.fix.said") in said(at)
+    assert "first line" in at.code[0].value
+    at.button(key="run_resume").click().run()
+    assert started == [(["train", "maf", "--seed", "3", "--resume"], {"key": "c", "where": str(Path.cwd())})]
+    assert folder.exists()
+
+
+def test_a_crash_and_a_kill_are_told_apart() -> None:
+    def one(message: str) -> str:
+        return runs_told.advice(jobs.JobStatus("k", "failed", 0, 0, None, message, 1.0))
+
+    assert one("KeyError: 'left'") == told("runs.fix.broke")
+    assert one("torch.OutOfMemoryError: no") == told("runs.fix.broke")
+    assert one("The job ended without a word; it may have run out of memory, or have been killed.") == told(
+        "runs.fix.killed"
+    )
+    assert one("There is no file; name one.") == told("runs.fix.said")
+
+
+def test_a_run_shows_its_curves_over_those_of_another(app) -> None:
+    job("a", "train", "late", run="one")
+    trained("one", 4)
+    trained("two", 6)
+    at = app(run="a")
+    assert at.selectbox(key="runs_beside").options == ["two"]
+    assert "0.4, at epoch 4" in said(at).replace("\\", "")
+    at.selectbox(key="runs_beside").select("two").run()
+    assert "0.6, at epoch 6" in said(at).replace("\\", "")
+    again = app(run="a", beside="two")
+    assert "0.6, at epoch 6" in said(again).replace("\\", "")
+
+
+def test_a_run_in_the_address_that_is_gone_shows_the_last_one(app) -> None:
+    job("a", "observe", "gloss", "--json")
+    at = app(run="nobody")
+    assert "gloss" in said(at)
+    at.button(key="run_forget").click().run()
+    assert jobs.listed() == []
+
+
+def test_the_form_is_a_command_line(app, started) -> None:
+    at = app(tab="start")
+    at.selectbox(key="start_system").select("late").run()
+    at.text_input(key="start_name").input("mine").run()
+    at.number_input(key="start_seeds").set_value(2).run()
+    at.number_input(key="start_epochs").set_value(5).run()
+    at.multiselect(key="start_settings_late").select("missing").select("width").select("hide_rate").run()
+    at.number_input(key="start_late_width").set_value(32).run()
+    at.button(key="start_go").click().run()
+    assert not at.exception
+    arguments = started[0][0]
+    assert arguments[:4] == ["train", "late", "--data", "emoji-groups"]
+    assert about(arguments).options["name"] == "mine"
+    assert about(arguments).options["seeds"] == "2"
+    assert about(arguments).options["epochs"] == "5"
+    assert [arguments[i + 1] for i, one in enumerate(arguments) if one == "--set"] == [
+        "missing=token", "width=32", "hide_rate=0.3",
+    ]  # fmt: skip
+
+
+def test_every_system_has_a_form(app) -> None:
+    from fusion.models import MODELS
+
+    at = app(tab="start")
+    for system in MODELS:
+        at.selectbox(key="start_system").select(system).run()
+        assert not at.exception
+        assert not at.error
+        assert len(at.multiselect(key=f"start_settings_{system}").options) > 5
+
+
+def test_a_name_that_is_none_is_refused(app, started) -> None:
+    at = app(tab="start")
+    at.text_input(key="start_name").input("../up").run()
+    at.button(key="start_go").click().run()
+    assert "can’t name a checkpoint" in at.error[0].value.replace("\\", "")
+    assert started == []
