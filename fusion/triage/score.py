@@ -237,4 +237,4 @@ def _mean(values: Sequence[Array], count: int) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))
+    return 1 / (1 + np.exp(-np.clip(x, -40, 40)))  # NaN stays
