@@ -6,9 +6,11 @@ give the same. Pairs come in shards of 512; two graphs, triples and sequences, w
 What a shard holds, one line a sample, by the kind of the set:
     pairs    id split text image problem picture, match match_shuffled mean_gate far exchanged entities (with a
              checkpoint), cosine, note_<column> of the user's; vectors "text" and "image", unit, zero where absent
-    graph    a line a link: the frame of `AlignedSet.pairs`; vectors "left" and "right" of its two entities, joint, unit
+    graph    a line a link: the frame of `AlignedSet.pairs`, and partner_name best_name; vectors "left" and "right" of
+             its two entities, joint, unit
     triples  a line a question: the frame of `LinkSet`; vectors "head" and "tail", unit rows of the fused branch
-    streams  the frame of `StreamedSet`, and the text; a vector of each level
+    streams  the frame of `StreamedSet`, and the text; vectors of each level, zero where the modality is absent
+The rank of a partner or an answer is the column rank_answer: `rank` is that of the suspicion.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ class Inspector:
         assert self.checkpoint is not None, "see `check`"
         look = {"graph": _graph, "triples": _triples, "streams": _streams}[kind]
         frame, vectors = look(self.checkpoint, self.dataset, progress)
-        frame = frame.loc[:, ~frame.columns.duplicated()].assign(problem="")
+        frame = frame.rename(columns={"rank": "rank_answer"}).assign(problem="")
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         return Shard(number, table, {_plain(name): value.astype(np.float16) for name, value in vectors.items()})
 
@@ -248,7 +250,11 @@ def _streams(
     made = whole(Reader.open(checkpoint, dataset), progress)
     texts = {sample.id: sample.text() for sample in dataset.samples}
     frame = made.frame.assign(text=[texts.get(id, "") for id in made.frame["id"]])
-    return frame, {name: made.vectors(name) for name in made.levels}
+    vectors = {}
+    for name, modality in made.levels.items():
+        there = frame[f"has_{modality}"].to_numpy(bool) if modality in made.modalities else np.ones(len(frame), bool)
+        vectors[name] = made.vectors(name) * there[:, None]  # a row without the modality has nothing to compare
+    return frame, vectors
 
 
 def _picture(sample: Sample) -> str:

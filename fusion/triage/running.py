@@ -8,12 +8,11 @@ changed is another run. In a folder that was named, data or a checkpoint that ch
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +25,12 @@ from fusion.device import best
 from fusion.files import digest, file_digest, home, shorten
 from fusion.triage.engine import Inspector, Progress, plain
 from fusion.triage.recording import Recording, alone, clear, writing
+from fusion.triage.score import scored
 from fusion.triage.store import VERSION, Store, read_meta, remember
 from fusion.types import FusionError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ENGINES = ("plain", "ray")
+SCORE = 1  # of the suspicion that the rows are sorted by; runs sorted by another one are sorted anew
 LEFT_OUT = 1000  # sentences on rows that the reader left out that are kept
 Notice = Callable[[str], None]
 
@@ -63,7 +61,7 @@ def inspect_set(
         recording = _begun(folder, facts, tell)
         if not _scored(recording):
             _look(inspector, recording, engine, workers, progress, tell)
-            _finish(recording, inspector.dataset)
+            _finish(recording, inspector)
         elif progress is not None:
             progress(int(recording.meta["count"]), int(recording.meta["count"]))
     return Store.open(folder)
@@ -161,43 +159,25 @@ def _look(
 def _scored(recording: Recording) -> bool:
     """Whether the rows are there, sorted by the score of now."""
     rows = recording.meta.get("rows", "")
-    return bool(rows) and recording.meta.get("score") == _score_version() and (recording.folder / rows).is_file()
+    return bool(rows) and recording.meta.get("score") == SCORE and (recording.folder / rows).is_file()
 
 
-def _finish(recording: Recording, dataset: DataSet) -> None:
+def _finish(recording: Recording, inspector: Inspector) -> None:
     """Score all rows and write them, the most suspicious first."""
     frame = recording.table().to_pandas()
-    frame["row"] = np.arange(len(frame))
-    frame, facts = _suspicion(frame, recording, dataset)
-    order = np.lexsort((frame["row"].to_numpy(), -np.nan_to_num(frame["suspicion"].to_numpy(np.float64), nan=-1.0)))
-    frame = frame.iloc[order].reset_index(drop=True)
-    frame["rank"] = np.arange(1, len(frame) + 1)
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    problems = frame["problem"].fillna("").ne("")
+    frame = frame.assign(row=np.arange(len(frame)))
+    frame, calibration = scored(frame, recording.vectors(), kind=inspector.dataset.kind)
+    frame = frame.sort_values("rank", ignore_index=True)
+    problems = (frame["problem"].to_numpy(object) != "").sum()
     recording.finish(
-        table, made=_now(), score=_score_version(), problems=int(problems.sum()),
-        parts=[name for name in frame.columns if name.startswith("part_")], **facts,
+        pa.Table.from_pandas(frame, preserve_index=False), made=_now(), score=SCORE, problems=int(problems),
+        parts=[name.removeprefix("part_") for name in frame.columns if name.startswith("part_")],
+        calibration=_json(calibration.told()),
     )  # fmt: skip
 
 
-def _suspicion(frame: pd.DataFrame, recording: Recording, dataset: DataSet) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The frame with its parts and suspicion, and what to keep of how they were made. Any: what JSON holds."""
-    distance = 1 - frame["cosine"] if "cosine" in frame else frame["loss"]
-    frame["part_cosine"] = distance.rank(pct=True)
-    frame["suspicion"] = frame["part_cosine"]
-    return frame, {}
-
-
-def _score_version() -> int:
-    return 1
-
-
 def _json(value: Any) -> Any:
-    """A value as strict JSON holds it: dataclasses as objects, arrays as lists, what is no number as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray | np.generic):
-        return _json(value.tolist())
+    """A value as strict JSON holds it: what is no number as null. Any: what JSON holds."""
     if isinstance(value, dict):
         return {str(name): _json(one) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
