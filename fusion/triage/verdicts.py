@@ -4,6 +4,7 @@
     .put(id, verdict, note="")     one decision, on the disk when it returns; verdict: keep, mismatch, fix or unsure
     .undo() -> id | None           takes back this reviewer's last decision, and then the one before
     .now() -> {id: {reviewer: verdict}}   what holds; .table(): the same as rows id verdict reviewer time note event
+    .latest() -> int               grows with every line, of others too
     .of(id) -> [row]               everything that was ever said of a sample, undone or not
     .counts() -> {verdict: ids}    with "disagreement" for ids whose reviewers differ; they sum to the ids reviewed
     .ids(verdict) / .disagreements() / .reviewers()
@@ -141,6 +142,11 @@ class Verdicts:
         for event in self._holding():
             found.setdefault(event.id, {})[event.reviewer] = event.verdict
         return found
+
+    def latest(self) -> int:
+        """The number of the last line, 0 before the first: what was read stays right as long as it is the same."""
+        with self._lock:
+            return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
 
     def table(self) -> pd.DataFrame:
         """What holds, one row a sample and reviewer: id, verdict, reviewer, time, note, event, undoes ("")."""
