@@ -193,7 +193,7 @@ def test_readme_commands_exist_with_their_options() -> None:
     from fusion.commands import VERBS
 
     text = "\n".join((ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md"))
-    commands = re.findall(r"python -m fusion ([a-z]+)([^\n`]*)", text)
+    commands = re.findall(r"python -m fusion ([a-z-]+)([^\n`]*)", text)
     assert commands
     for verb, rest in commands:
         assert verb in VERBS, f"there is no verb {verb}"

@@ -9,6 +9,7 @@ from fusion.commands.explaining import explain
 from fusion.commands.reporting import report, stories
 from fusion.commands.running import adopt, evaluate, inspect, observe, train
 from fusion.commands.spaces import spaces
+from fusion.commands.triage import inspect_set, verdicts
 from fusion.commands.trust import trust
 from fusion.commands.versus import compare
 
@@ -173,6 +174,25 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _inspect_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="a bundled data set or a path")
+    parser.add_argument("--checkpoint", help="name or folder (default: the untrained encoders, for pairs)")
+    parser.add_argument("--out", metavar="RUN", help="folder of the run (default: one of its own, by content)")
+    parser.add_argument("--engine", default="plain", choices=("plain", "ray"), help="one process, or actors of Ray")
+    parser.add_argument("--workers", type=int, default=2, help="with ray: actors (default 2)")
+    _json(parser)
+
+
+def _verdicts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="folder of a run, or its name among yours")
+    parser.add_argument("what", choices=("export", "import", "cleaned"), help="verdicts out, in, or the manifest "
+                        "without the mismatches")  # fmt: skip
+    parser.add_argument("file", metavar="FILE", help="a .csv, .jsonl or .parquet file")
+    parser.add_argument("--reviewer", default="", help="whose verdicts an imported table without names holds")
+    parser.add_argument("--history", action="store_true", help="with export: every change, not only what holds")
+    _json(parser)
+
+
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "models": ("list the systems", _json, models),
     "data": ("list the data sets, check, import or get one, or compute features of its entities", _data, data),
@@ -183,6 +203,8 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[
     "report": ("write one HTML file of a sample or of a whole data set", _report, report),
     "stories": ("ask the bundled checkpoints for what the demo tells, and keep it", _stories, stories),
     "observe": ("run a whole data set through a checkpoint", _observe, observe),
+    "inspect-set": ("rank all samples of a data set by how suspicious they are", _inspect_set, inspect_set),
+    "verdicts": ("take verdicts out of a run or into it", _verdicts, verdicts),
     "adopt": ("turn an official checkpoint folder into one of ours", _adopt, adopt),
     "spaces": ("compare spaces side by side on held-out rows", _spaces, spaces),
     "trust": ("tell which fusion signals of a checkpoint follow what removal does", _trust, trust),

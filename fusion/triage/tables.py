@@ -66,8 +66,8 @@ def defused(frame: pd.DataFrame) -> pd.DataFrame:
     made = frame.copy()
     for name in made.columns:
         if made[name].dtype.kind not in "biufcM":
-            made[name] = made[name].map(_defused)
-    return made.rename(columns=_defused)
+            made[name] = made[name].map(defused_cell)
+    return made.rename(columns=defused_cell)
 
 
 def ending(path: str | Path) -> str:
@@ -125,7 +125,8 @@ def _name(path: str | Path) -> str:
     return shorten(Path(str(path)).name or str(path))
 
 
-def _defused(cell: Any) -> Any:  # of any type; only text can be a formula
+def defused_cell(cell: Any) -> Any:
+    """A cell of a CSV; a text that would run as a formula gets an apostrophe. Any: cells are of any type."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 

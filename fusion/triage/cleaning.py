@@ -1,0 +1,137 @@
+"""A copy of the manifest without the pairs that people found wrong.
+
+A sample is left out when all who decided on it say mismatch; where they differ it stays, marked. The copy has every
+column of the manifest as it was, and two more: triage_verdict (keep, fix, unsure, disagreement, or empty where nobody
+looked) and triage_note. Paths of pictures are written anew where the copy lies in another folder. What is no table
+(a folder, a bundled set, sequences, graphs) becomes a table of what stays: id, split and, of pairs, image and text.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.data import open_data
+from fusion.data.pairs import writable
+from fusion.data.tables import Table, plain, read, roles
+from fusion.files import file_digest, shorten
+from fusion.triage import tables
+from fusion.triage.verdicts import settled
+from fusion.types import FusionError, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from fusion.triage.store import Store
+    from fusion.triage.verdicts import Verdicts
+
+VERDICT, NOTE = "triage_verdict", "triage_note"
+GONE = "mismatch"
+
+
+def cleaned(store: Store, verdicts: Verdicts, path: str | Path) -> int:
+    """Write the copy, by the ending of its path: .csv, .jsonl or .parquet. -> rows that stay
+
+    Raises FusionError when the manifest isn't there any more, or isn't the one that the run looked at.
+    """
+    kind = tables.ending(path)
+    if tables.REMOTE.match(str(path)):
+        raise FusionError("The copy names pictures by their place beside it; write it to a folder of this machine.")
+    target = Path(path).expanduser()
+    said = {id: settled(opinions) for id, opinions in verdicts.now().items()}
+    notes = {row["id"]: row["note"] for row in verdicts.table().to_dict("records") if row["note"]}
+    manifest = Path(str(store.meta.get("data", ""))).expanduser()
+    frame = _of_table(store, manifest, target) if store.meta.get("manifest_digest") else _of_samples(store, target)
+    frame = frame[[said.get(str(id)) != GONE for id in frame.index]]
+    ids = [str(id) for id in frame.index]
+    ours = {VERDICT: [said.get(id, "") for id in ids], NOTE: [notes.get(id, "") for id in ids]}
+    if kind == ".csv":  # the manifest's own cells stay as they were: they are data, and their owner's
+        ours = {name: [tables.defused_cell(cell) for cell in cells] for name, cells in ours.items()}
+    frame = frame.drop(columns=list(ours), errors="ignore").assign(**ours)
+    with tables.writing(target) as aside:
+        if kind == ".csv":
+            frame.to_csv(aside, index=False, encoding="utf-8-sig")
+        elif kind == ".jsonl":
+            frame.to_json(aside, orient="records", lines=True, force_ascii=False)
+        else:
+            frame.to_parquet(aside, index=False, compression="zstd")
+    return len(frame)
+
+
+def _of_table(store: Store, manifest: Path, target: Path) -> pd.DataFrame:
+    """The rows of a manifest that the run looked at, by their ids."""
+    import pandas as pd
+
+    if not manifest.is_file():
+        raise FusionError(f'The manifest "{shorten(manifest.name)}" is not there any more; put it back.')
+    now, then = file_digest(manifest), str(store.meta["manifest_digest"])
+    if now != then:
+        raise FusionError(
+            f'The manifest "{shorten(manifest.name)}" changed since the run (hash {then[:12]} then, {now[:12]} now); '
+            "put the old one back, or run it again."
+        )
+    table = read(manifest)
+    where, wanted = roles(table.columns), set(store.ids())
+    rows, ids = [], []
+    for number, cells in table.rows:
+        id = _id(table, where, number, cells)
+        if id in wanted:
+            wanted.discard(id)  # a later row of the same id was left out when it was read
+            ids.append(id)
+            rows.append(_moved(cells, where["image"], manifest.parent, target.parent))
+    return pd.DataFrame(rows, columns=_distinct(table.columns), index=pd.Index(ids, dtype=object), dtype=object)
+
+
+def _id(table: Table, where: dict[str, int], number: int, cells: Sequence[Any]) -> str:
+    """What the reader of pairs calls a row."""
+    given = writable(plain(cells[where["id"]]).strip()) if "id" in where else ""
+    return given or f"{table.place}{number}"
+
+
+def _moved(cells: Sequence[Any], image: int, before: Path, after: Path) -> list[Any]:
+    """The cells with the path of the picture as it is from another folder."""
+    made = list(cells)
+    if isinstance(made[image], str) and made[image]:
+        made[image] = _from(before / made[image].replace("\\", "/"), before, after, made[image])
+    return made
+
+
+def _from(picture: Path, before: Path, after: Path, written: str) -> str:
+    if Path(written).is_absolute() or before.resolve() == after.resolve():
+        return written
+    return Path(os.path.relpath(picture, after.resolve())).as_posix()
+
+
+def _of_samples(store: Store, target: Path) -> pd.DataFrame:
+    """A table of the samples themselves."""
+    import pandas as pd
+
+    frame = store.page("row", limit=store.count)
+    told = frame[["id", "split"]].copy()
+    if store.meta.get("kind") == "pairs":
+        dataset = open_data(str(store.meta.get("data", "")))
+        if dataset.digest != store.meta.get("data_digest"):
+            raise FusionError(
+                f'"{dataset.name}" changed since the run (hash {str(store.meta.get("data_digest"))[:12]} then, '
+                f"{dataset.digest[:12]} now); put back what it was, or run it again."
+            )
+        samples = [dataset.get(id) for id in told["id"]]
+        told = told.assign(image=[_place(s.image(), target.parent) for s in samples], text=[s.text() for s in samples])
+    return told.set_index(pd.Index(told["id"].tolist(), dtype=object))
+
+
+def _place(image: Image | None, folder: Path) -> str:
+    if image is None or image.path is None:
+        return ""
+    return Path(os.path.relpath(image.path, folder.resolve())).as_posix()
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: a table may name two alike, or none."""
+    made: list[str] = []
+    for at, name in enumerate(names, 1):
+        made.append(name if name and name not in made else f"{name or 'column'}_{at}")
+    return made
