@@ -54,7 +54,8 @@ class StreamedSet:
     (scores: absolute), loss (minus the log of the target's chance, or the absolute error), alone_<m> (the class, or
     score, from modality m alone), shapley_<m> (its worth for `answer`, exact, the prior from nothing), badge,
     conflict (0..1: how far modalities alone disagree), opposed (whether they answer differently), has_<m>, and
-    weight_<signal>_<m> for each signal of weights.
+    weight_<signal>_<m> for each signal of weights. conflict_shuffled: with all modalities but the first those of the
+    sample that stands `exchanged` rows further on.
     """
 
     data: str
@@ -226,8 +227,19 @@ def _frame(
     worth, combined = _worth(reader, said, streams.present[rows])
     columns |= {f"shapley_{m}": worth[:, i] for i, m in enumerate(names)}
     columns |= {"badge": combined, "conflict": _conflict(reader, alone), "opposed": _opposed(reader, alone)}
+    partner = exchanged(count := len(rows))
+    mixed = {m: value if m == names[0] else value[partner] for m, value in alone.items()}
+    columns |= {"conflict_shuffled": _conflict(reader, mixed), "exchanged": partner - np.arange(count)}
     columns |= {f"weight_{name}": value for name, value in weights.items()}
     return pd.DataFrame(columns)
+
+
+def exchanged(count: int) -> np.ndarray:
+    """For each sample another one, seeded; itself when it is the only one. -> (N,) int"""
+    ring = np.random.default_rng(0).permutation(count)
+    partner = np.empty(count, np.int64)
+    partner[ring] = np.roll(ring, 1)
+    return partner
 
 
 def _named(classes: np.ndarray, numbers: np.ndarray) -> np.ndarray:

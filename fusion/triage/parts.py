@@ -2,7 +2,7 @@
 
     match       -log(p / (1 - p)), p the chance by the model's matching head that the halves belong together
     cosine, rank, margin, neighbours                            how the halves lie among the others: `triage.between`
-    conflict    how far the modalities alone disagree, 0..1
+    conflict    log(c / (1 - c)), c in 0..1 how far the modalities alone disagree
     loss        of the model, where the row is labelled
     far         whether (or how far) the input lies outside the training data
 
@@ -109,7 +109,8 @@ def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[st
         for place, column, rows in ((raw_own, name, every), (raw_exchanged, f"{name}_shuffled", fitted)):
             if column in frame:
                 values = frame[column].to_numpy(np.float64, na_value=np.nan)[rows]
-                place[name] = (-logit(values) if name == "match" else values)[:, None]
+                scale = {"match": lambda p: -logit(p), "conflict": logit}.get(name)
+                place[name] = (scale(values) if scale else values)[:, None]
     if not couples and "rank_answer" in frame:
         raw_own["rank"] = np.log(frame["rank_answer"].to_numpy(np.float64, na_value=np.nan))[:, None]
     if couples and "match" in raw_exchanged:  # a pair whose picture could not be exchanged is a true pair
