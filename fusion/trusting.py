@@ -52,15 +52,20 @@ class Trusted:
     lacks: str = ""  # why there is no split
 
 
-def place(checkpoint: Checkpoint, dataset: DataSet) -> Path:
-    """The file in which the table of this content is kept."""
-    return home() / "trust" / f"{digest(KEPT_AS, checkpoint.digest, dataset.digest)[:24]}.json"
+def place(checkpoint: Checkpoint, dataset: DataSet, *, bundled: bool = False) -> Path:
+    """The file in which the table of this content is kept: beside the checkpoint, or in the user's folder."""
+    name = f"{digest(KEPT_AS, checkpoint.digest, dataset.digest)[:24]}.json"
+    return (checkpoint.folder if bundled else home()) / "trust" / name
 
 
 def stored(checkpoint: Checkpoint, dataset: DataSet) -> Trusted | None:
     """What was measured before, None when it wasn't (or can't be read: it is measured again)."""
+    paths = [place(checkpoint, dataset, bundled=bundled) for bundled in (False, True)]  # what was measured here first
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        return None
     try:
-        told = json.loads(place(checkpoint, dataset).read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8"))
         rows = [Row(**one) for one in told.pop("rows")]
         lists = ("rest", "ids", "own", "added", "same")
         splits = [Split(**one | {name: tuple(one[name]) for name in lists}) for one in told.pop("splits")]
@@ -72,12 +77,13 @@ def stored(checkpoint: Checkpoint, dataset: DataSet) -> Trusted | None:
 
 def measured(
     checkpoint: Checkpoint, dataset: DataSet, progress: Progress | None = None, *, again: bool = False,
-    rows: int = MOST, steps: int = tracking.SAMPLED, table: int = 0,
+    rows: int = MOST, steps: int = tracking.SAMPLED, table: int = 0, bundled: bool = False,
 ) -> Trusted:  # fmt: skip
     """Measure every signal and keep the table; what was kept before is returned at once, unless asked for again.
 
     rows, steps: rows of the signals, of attention over steps; table: rows of the additive projection, 0 for as many as
-    fit the time. Raises FusionError for a checkpoint that answers nothing, or data that don't fit.
+    fit the time; bundled: keep it beside the checkpoint. Raises FusionError for a checkpoint that answers nothing, or
+    data that don't fit.
     """
     before = None if again else stored(checkpoint, dataset)
     if before is not None:
@@ -107,7 +113,7 @@ def measured(
         dataset.spec or dataset.key, checkpoint.name, len(source.rows), split, SEED, tuple(one.name for one in others),
         found, splits, lacks,
     )  # fmt: skip
-    path = place(checkpoint, dataset)
+    path = place(checkpoint, dataset, bundled=bundled)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as aside:
         aside.write_text(json.dumps(asdict(made), allow_nan=False) + "\n", encoding="utf-8")

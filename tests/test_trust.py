@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.planted import RECIPE, opened, trained
-from fusion import trusting
+from fusion import checkpoints, trusting
 from fusion.commands.trust import lines
+from fusion.data import open_data
 from fusion.explain import additive, tracking, trust
 from fusion.explain.trust import Row, Source
 from fusion.models.base import FusionModel
@@ -282,3 +285,18 @@ def test_a_checkpoint_is_measured_once_and_kept(monkeypatch: pytest.MonkeyPatch,
 def test_a_graph_checkpoint_is_told_what_would_do() -> None:
     with pytest.raises(FusionError, match="choose a checkpoint"):
         trusting.measured(*trusting.opened("mclea-emoji"))
+
+
+def test_a_table_beside_the_checkpoint_serves_until_it_is_measured_here(
+    fusion_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = checkpoints.find("late-groups")
+    folder = tmp_path / "late-groups"
+    shutil.copytree(found.folder, folder, ignore=shutil.ignore_patterns("trust"))
+    own, dataset = checkpoints.find(str(folder)), open_data("emoji-groups")
+    assert trusting.stored(own, dataset) is None
+    made = trusting.measured(own, dataset, rows=20, steps=2, table=4, bundled=True)
+    assert trusting.stored(own, dataset) == made
+    assert [path.parent for path in tmp_path.rglob("trust/*.json")] == [folder / "trust"]
+    here = trusting.measured(own, dataset, rows=10, steps=2, table=4, again=True)
+    assert trusting.stored(own, dataset) == here != made

@@ -160,6 +160,7 @@ def _trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=int, help="rows of the additive projection, at most 300 (default: as many as "
                         "fit two minutes)")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="measure anew what was kept, with the seeds of now")
+    parser.add_argument("--bundled", action="store_true", help="keep the result beside the checkpoint")
     _json(parser)
 
 

@@ -60,7 +60,7 @@ def _unread(store: Store) -> None:
         if meta["problems"] > SHOWN:
             print(f"  and {meta['problems'] - SHOWN:,} more")
     if meta["left_out_count"]:
-        print(f"{meta['left_out_count']:,} notes on rows of the manifest, mostly rows that were left out:")
+        print(f"Noted of the manifest, mostly rows that were left out ({meta['left_out_count']:,}):")
         for sentence in meta["left_out"][:SHOWN]:
             print(f"  {sentence}")
         if meta["left_out_count"] > SHOWN:

@@ -22,7 +22,8 @@ def trust(options: argparse.Namespace) -> int:
 
     checkpoint, dataset = trusting.opened(options.checkpoint, options.data)
     with progress("row", options.json, "measuring signals") as moved:
-        made = trusting.measured(checkpoint, dataset, moved, again=options.again, table=options.table or 0)
+        made = trusting.measured(checkpoint, dataset, moved, again=options.again,
+                                 table=options.table or 0, bundled=options.bundled)  # fmt: skip
     if options.json:
         show(asdict(made))
     else:
