@@ -50,17 +50,17 @@ def test_two_reviewers_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_no_verdict_that_was_told_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
     told = 0
-    for turn in range(5):
+    for turn in range(20):
         child = writer(tmp_path, f"r{turn}", 100_000)
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(random.Random(turn).random() / 5)
+        time.sleep(random.Random(turn).random() / 10)
         child.send_signal(signal.SIGKILL)
         said = child.communicate()[0].count(b"\n") + 1
         told += said
         kept = sum(who == f"r{turn}" for who in Verdicts.open(tmp_path).history()["reviewer"])
         assert said <= kept <= said + 1  # the last one may be kept and not yet told
-    assert told > 5
+    assert told > 20
 
 
 def test_two_opinions_of_one_sample_stand_side_by_side(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def cleaned(store: Store, verdicts: Verdicts, path: str | Path) -> int:
 
 
 def _of_table(store: Store, manifest: Path, target: Path) -> pd.DataFrame:
-    """The rows of a manifest that the run looked at, by their ids."""
+    """The rows of a manifest by their ids, those that its reader left out included."""
     import pandas as pd
 
     if not manifest.is_file():
@@ -74,14 +74,9 @@ def _of_table(store: Store, manifest: Path, target: Path) -> pd.DataFrame:
             "put the old one back, or run it again."
         )
     table = read(manifest)
-    where, wanted = roles(table.columns), set(store.ids())
-    rows, ids = [], []
-    for number, cells in table.rows:
-        id = _id(table, where, number, cells)
-        if id in wanted:
-            wanted.discard(id)  # a later row of the same id was left out when it was read
-            ids.append(id)
-            rows.append(_moved(cells, where["image"], manifest.parent, target.parent))
+    where = roles(table.columns)
+    ids = [_id(table, where, number, cells) for number, cells in table.rows]
+    rows = [_moved(cells, where["image"], manifest.parent, target.parent) for _, cells in table.rows]
     return pd.DataFrame(rows, columns=_distinct(table.columns), index=pd.Index(ids, dtype=object), dtype=object)
 
 

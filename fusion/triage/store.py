@@ -192,8 +192,9 @@ class Store:
         if name not in names:
             have = ", ".join(names) or "none"
             raise FusionError(f'The run has no vectors "{shorten(name)}"; there are {have}.')
+        path = inside(self.folder, f"{VECTORS}/{name}.npy")
         try:
-            made = np.load(inside(self.folder, f"{VECTORS}/{name}.npy"), mmap_mode="r", allow_pickle=False)
+            made = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise FusionError(f'The vectors "{name}" of the run can\'t be read; run it again.') from error
         if made.ndim != 2 or len(made) != self.count or made.dtype != np.float16:
