@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "start": ("home",),
     "look": ("inspect", "fusion"),
-    "align": ("map", "match"),
+    "align": ("map", "match", "triage"),
     "library": ("compare", "runs", "checkpoints"),
 }
 PAGES = {
@@ -20,6 +20,7 @@ PAGES = {
     "fusion": ("fusion.nav", "fusion.title", "fusion.lead", "fusion.help"),
     "map": ("map.nav", "map.title", "map.lead", "map.help"),
     "match": ("match.nav", "match.title", "match.lead", "match.help"),
+    "triage": ("triage.nav", "triage.title", "triage.lead", "triage.help"),
     "compare": ("compare.nav", "compare.title", "compare.lead", "compare.help"),
     "runs": ("runs.nav", "runs.title", "runs.lead", "runs.help"),
     "checkpoints": ("checkpoints.nav", "checkpoints.title", "checkpoints.lead", "checkpoints.help"),

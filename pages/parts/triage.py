@@ -1,0 +1,207 @@
+"""The Triage page: the list at the left, the pair at the right, how good the order is, and what leaves the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import (
+    chrome,
+    state,
+    tabs,
+    triage_audit,
+    triage_files,
+    triage_filters,
+    triage_keys,
+    triage_list,
+    triage_pair,
+    triage_run,
+)
+from pages.parts.chrome import guard, plain
+
+if TYPE_CHECKING:
+    from pages.parts.triage_list import Listing
+    from pages.parts.triage_run import Opened
+
+TABS = ("queue", "audit", "files")
+
+
+def show() -> None:
+    """Everything below the heading."""
+    opened = triage_run.choose()
+    if opened is None:
+        return
+    name, place = tabs.opened("triage", TABS)
+    with place, guard(f"triage.tab.{name}"):
+        if name == "audit":
+            triage_audit.show(opened)
+        elif name == "files":
+            triage_files.show(opened)
+        else:
+            review(opened)
+
+
+@chrome.fragment
+def review(opened: Opened) -> None:
+    """List and pair; a key redraws these alone."""
+    with guard("queue.filters"):
+        triage_filters.show(opened)
+    listing = triage_list.frozen(opened, anew=st.session_state.pop("triage_anew", False))
+    _progress(opened, listing)
+    if not listing.count:
+        st.info(t("queue.empty"))
+        st.button(t("queue.empty.take", count=50), key="triage_take", on_click=triage_filters.clear, type="primary")
+        return
+    with st.container(key="triage_two"):
+        left, right = st.columns([5, 7], gap="medium")
+        with right, st.container(border=True, key="card_pair"), guard("queue.pair"):
+            _pair(opened, listing)
+        with left, guard("queue.list"):
+            table(opened, listing)
+
+
+def _pair(opened: Opened, listing: Listing) -> None:
+    id = state.get("pair") or listing.ids[0]
+    row = triage_list.row(opened, listing, id)
+    ids = listing.ids
+    at = t("queue.at", at=f"{listing.offset + ids.index(id) + 1:,}", count=f"{listing.count:,}") if id in ids else ""
+    st.markdown(f"**{plain(id, 60)}** · {t('queue.rank', rank=f'{_rank(row):,}', count=f'{opened.store.count:,}')}"
+                + (f" · {at}" if at else ""))  # fmt: skip
+    triage_keys.show(opened, row)
+    triage_pair.opinions(opened, id, state.get("who"))
+    triage_pair.show(opened, row)
+    triage_keys.note(opened, row)
+    triage_pair.history(opened, id)
+
+
+def _rank(row: object) -> int:
+    return int(row["rank"])  # type: ignore[index]  # every row has one
+
+
+def _progress(opened: Opened, listing: Listing) -> None:
+    """How much of the list was judged by this reviewer, and what the verdicts are."""
+    who = state.get("who")
+    done = _done(opened, listing, who)
+    counts = {name: 0 for name in triage_list.TAGGED} | _counts(opened)
+    told = t("views.list.comma").join(
+        f"{t(f'queue.verdict.{name}')} {count:,}" for name, count in counts.items() if count
+    )
+    said = t("queue.progress", done=f"{done:,}", count=f"{listing.count:,}")
+    st.progress(min(done / listing.count, 1.0) if listing.count else 0.0, text=f"{said} {told}" if told else said)
+    newer = opened.verdicts().latest() != listing.latest and listing.wanted.status != "any"
+    if newer:
+        st.button(t("queue.anew"), key="triage_again", type="tertiary", on_click=_anew, help=t("queue.anew.help"))
+
+
+def _anew() -> None:
+    st.session_state["triage_anew"] = True
+
+
+def _done(opened: Opened, listing: Listing, who: str) -> int:
+    """Rows of the list that this reviewer judged; asked once a verdict, and of the judged ids alone."""
+    from fusion.triage.store import Condition
+
+    mine = tuple(id for id, said in opened.decided().items() if who in said)
+    if not mine:
+        return 0
+    own = [one for one in listing.conditions if not (one.column == "id" and one.how == "not in")]
+    key = (listing.wanted, listing.latest, len(mine), hash(mine))
+    kept = st.session_state.get("triage_done")
+    if kept is None or kept[0] != key:
+        kept = (key, opened.store.count_of((*own, Condition("id", "in", mine))))
+        st.session_state["triage_done"] = kept
+    return kept[1]
+
+
+def _counts(opened: Opened) -> dict[str, int]:
+    from fusion.triage.verdicts import settled
+
+    found: dict[str, int] = {}
+    for said in opened.decided().values():
+        verdict = settled(dict(said))
+        found[verdict] = found.get(verdict, 0) + 1
+    return found
+
+
+def table(opened: Opened, listing: Listing) -> None:
+    """Twelve rows round the one looked at: a click goes to a row, buttons leaf on."""
+    import pandas as pd
+
+    ids, pair, who = listing.ids, state.get("pair"), state.get("who")
+    at = ids.index(pair) if pair in ids else 0
+    block = at // triage_list.BLOCK
+    first = block * triage_list.BLOCK
+    frame = listing.frame.iloc[first : first + triage_list.BLOCK]
+    shown = ids[first : first + triage_list.BLOCK]
+    decided = opened.decided()
+    made: dict[str, list[object]] = {
+        "now": ["▸" if id == pair else "" for id in shown],
+        "said": [_said(decided.get(id, {}), who) for id in shown],
+        "suspicion": frame["suspicion"].tolist(),
+        "text": frame["text"].tolist() if "text" in frame else shown,
+    }
+    made |= {f"part_{name}": frame[f"part_{name}"].tolist() for name, _ in triage_pair.parts(opened, {})}
+    made["id"] = list(shown)
+    salt = st.session_state.get("triage_salt", 0)
+    key = f"triage_rows_{salt}_{listing.offset}_{block}"
+
+    def pick() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        st.session_state["triage_salt"] = salt + 1  # the mark says which row it is, not the box of a click
+        if rows and rows[0] < len(shown):
+            triage_list.goto(shown[rows[0]])
+
+    st.dataframe(
+        pd.DataFrame(made), hide_index=True, key=key, on_select=pick, selection_mode="single-row",
+        column_config=_columns(opened), height=40 + 35 * triage_list.BLOCK, row_height=35,
+        alt=t("queue.alt", count=f"{listing.count:,}", first=shown[0]),
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", key="triage_turns"):
+        st.button(t("chrome.previous"), key="triage_leaf_back", disabled=not (listing.offset + first),
+                  on_click=triage_list.step, args=(opened, first - triage_list.BLOCK - at))  # fmt: skip
+        start = listing.offset + first
+        st.caption(t("queue.rows", first=f"{start + 1:,}", last=f"{start + len(shown):,}", count=f"{listing.count:,}"),
+                   width="content")  # fmt: skip
+        st.button(t("chrome.next"), key="triage_leaf_on", disabled=start + len(shown) >= listing.count,
+                  on_click=triage_list.step, args=(opened, first + len(shown) - at))  # fmt: skip
+    st.caption(formula(opened))
+
+
+def _said(said: object, who: str) -> str:
+    """One's own verdict first, then those of others, apart by a stroke."""
+    opinions: dict[str, str] = dict(said)  # type: ignore[call-overload]  # {reviewer: verdict}
+    own = [opinions.pop(who)] if who in opinions else []
+    return " / ".join(t(f"queue.verdict.{one}") for one in dict.fromkeys([*own, *opinions.values()]))
+
+
+def _columns(opened: Opened) -> dict[str, object]:
+    kinds = st.column_config
+    bar = lambda label, told: kinds.ProgressColumn(label, help=told, format="%.2f", min_value=0.0, max_value=1.0,  # noqa: E731
+                                                   width="small")  # fmt: skip
+    config: dict[str, object] = {
+        "now": kinds.TextColumn("", width=30),
+        "said": kinds.TextColumn(t("queue.column.said"), width=90),
+        "text": kinds.TextColumn(t("table.text"), width=230),
+        "suspicion": bar(t("queue.suspicion"), t("queue.suspicion.help")),
+        "id": kinds.TextColumn("id", width="small"),
+    }
+    for name, _ in triage_pair.parts(opened, {}):
+        told = t(f"queue.part.{name}.help") if name in triage_pair.ORDER else None
+        config[f"part_{name}"] = bar(triage_pair.named(name), told)
+    return config
+
+
+def formula(opened: Opened) -> str:
+    """How the suspicion was made, and which parts this set doesn't have."""
+    told = opened.store.meta.get("calibration") or {}
+    named = triage_pair.named
+    weights = {str(k): float(v) for k, v in (told.get("weights") or {}).items()}
+    said = t("views.list.comma").join(f"{named(name)} {value:.2g}" for name, value in weights.items())
+    key = "calibrated" if told.get("how") == "calibrated" else "percentile"
+    parts = [t(f"queue.formula.{key}", weights=said)]
+    for name in ("unused", "missing"):
+        if told.get(name):
+            parts.append(t(f"queue.formula.{name}", parts=t("views.list.comma").join(named(p) for p in told[name])))
+    return " ".join(parts)

@@ -1,0 +1,121 @@
+"""What leaves Triage and comes back: verdicts, ranked rows and a manifest without what is wrong; verdicts of others."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion.words import t
+from pages.parts import chrome, state, triage_list
+from pages.parts.chrome import guard, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pages.parts.triage_run import Opened
+
+KINDS = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+MOST = 100_000  # rows that go through a browser; the command line writes any number
+LOADED = "triage_loaded"  # what the last import brought
+
+
+def show(opened: Opened) -> None:
+    """Three cards: verdicts out, rows and manifest out, verdicts in."""
+    with st.container(border=True, key="card_verdicts_out"), guard("queue.files.verdicts"):
+        _verdicts(opened)
+    with st.container(border=True, key="card_cleaned"), guard("queue.files.cleaned"):
+        _cleaned(opened)
+    with st.container(border=True, key="card_rows_out"), guard("queue.files.rows"):
+        _rows(opened)
+    with st.container(border=True, key="card_verdicts_in"), guard("queue.files.load"):
+        _load(opened)
+    with st.container(border=True, key="card_where"), guard("queue.files.where"):
+        st.markdown(f"##### {t('queue.files.where')}")
+        st.markdown(t("queue.files.where.tell"))
+        st.code(str(opened.folder), language=None, wrap_lines=True)
+        problems = int(opened.store.meta.get("problems") or 0)
+        left_out = int(opened.store.meta.get("left_out_count") or 0)
+        if problems or left_out:
+            st.warning(t("queue.files.problems", problems=f"{problems:,}", left_out=f"{left_out:,}"))
+            for sentence in (opened.store.meta.get("left_out") or [])[:10]:
+                st.caption(plain(str(sentence), 200))
+
+
+def _verdicts(opened: Opened) -> None:
+    count = len(opened.decided())
+    st.markdown(f"##### {t('queue.files.verdicts')}")
+    st.markdown(t("queue.files.verdicts.tell", count=f"{count:,}"))
+    history = st.toggle(t("queue.files.history"), key="triage_history_out", help=t("queue.files.history.help"))
+    _downloads("verdicts", lambda path: opened.verdicts().export(path, history=history), disabled=not count)
+
+
+def _cleaned(opened: Opened) -> None:
+    st.markdown(f"##### {t('queue.files.cleaned')}")
+    wrong = len(opened.verdicts().ids("mismatch"))
+    st.markdown(t("queue.files.cleaned.tell", count=f"{wrong:,}"))
+    manifest = Path(opened.spec).expanduser()
+    beside = manifest.parent if manifest.is_file() and os.access(manifest.parent, os.W_OK) else None
+    _downloads("cleaned", lambda path: opened.verdicts().cleaned(opened.store, path), folder=beside)
+
+
+def _rows(opened: Opened) -> None:
+    now = st.session_state.get(triage_list.KEPT)
+    conditions = now.conditions if now is not None and now.wanted.run == opened.token else ()
+    count = opened.store.count_of(conditions)
+    st.markdown(f"##### {t('queue.files.rows')}")
+    st.markdown(t("queue.files.rows.tell", count=f"{count:,}"))
+    if count > MOST:
+        st.caption(t("queue.files.rows.many", most=f"{MOST:,}"))
+    _downloads("rows", lambda path: opened.store.export(path, conditions), disabled=not 0 < count <= MOST)
+
+
+def _downloads(
+    name: str, write: Callable[[Path], object], *, disabled: bool = False, folder: Path | None = None
+) -> None:
+    """A button a kind of file; the file is made when it is asked for.
+
+    folder: where it is written for a moment, if its content depends on where it lies.
+    """
+
+    def made(kind: str) -> bytes:
+        chrome.speak()  # it runs in a thread of its own
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".triage-") as place:
+            beside = Path(place) if folder is None else folder
+            path = beside / f".{name}-{Path(place).name.rpartition('-')[2]}.{kind}"
+            try:
+                write(path)
+                return path.read_bytes()
+            finally:
+                path.unlink(missing_ok=True)
+
+    with st.container(horizontal=True, gap="small", key=f"triage_get_{name}"):
+        for kind, mime in KINDS.items():
+            st.download_button(
+                kind.upper(), data=lambda kind=kind: made(kind), file_name=f"{name}.{kind}", mime=mime,
+                key=f"triage_{name}_{kind}", on_click="ignore", disabled=disabled,
+            )  # fmt: skip
+
+
+def _load(opened: Opened) -> None:
+    """Verdicts of another machine or of a list of ids: added to those here, none twice."""
+    st.markdown(f"##### {t('queue.files.load')}")
+    st.markdown(t("queue.files.load.tell"))
+    told = st.session_state.pop(LOADED, "")
+    if told:
+        st.success(told)
+    file = st.file_uploader(
+        t("queue.files.file"), type=list(KINDS), key=f"triage_file_{st.session_state.get('triage_files', 0)}"
+    )
+    if file is None or not st.button(t("queue.files.add"), key="triage_load", type="primary"):
+        return
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"verdicts.{file.name.rpartition('.')[2].lower()}"
+        path.write_bytes(file.getvalue())
+        new = opened.verdicts(state.get("who")).load(path)
+    st.session_state["triage_files"] = st.session_state.get("triage_files", 0) + 1  # the file was taken
+    st.session_state[LOADED] = t("queue.files.loaded", count=f"{new:,}")
+    st.rerun()

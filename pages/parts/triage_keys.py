@@ -1,0 +1,118 @@
+"""What a key does: one verdict and on to the next row, one back, or into Inspect. Each key is a button, too.
+
+A verdict is on the disk before the page answers; nothing else is written and no row is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion import kept
+from fusion.types import FusionError
+from fusion.words import t
+from pages.parts import cache, chrome, state, triage_list, using
+from pages.parts.chrome import plain
+from pages.parts.triage_list import TAGGED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pages.parts.triage_run import Opened
+
+KEYS = dict(zip(TAGGED, "1234", strict=True))
+FAILED = "triage_failed"  # why the last verdict was not kept
+
+
+def show(opened: Opened, row: Mapping[str, object]) -> None:
+    """The buttons with their keys."""
+    id, who = str(row["id"]), state.get("who")
+    mine = opened.decided().get(id, {}).get(who, "")
+    failed = st.session_state.pop(FAILED, "")
+    if failed:
+        st.error(plain(failed, 400))
+    with st.container(horizontal=True, gap="small", key="triage_verdicts"):
+        for verdict, key in KEYS.items():
+            st.button(
+                t(f"queue.verdict.{verdict}"), key=f"triage_{verdict}", shortcut=key, help=t(f"queue.{verdict}.help"),
+                type="primary" if mine == verdict else "secondary", on_click=decide, args=(opened, id, verdict),
+            )  # fmt: skip
+        st.button(t("queue.undo"), key="triage_undo", shortcut="U", on_click=undo, args=(opened,),
+                  help=t("queue.undo.help"))  # fmt: skip
+    with st.container(horizontal=True, gap="small", key="triage_moves"):
+        st.button(t("chrome.previous"), key="triage_back", shortcut="K", on_click=triage_list.step, args=(opened, -1))
+        st.button(t("chrome.next"), key="triage_on", shortcut="J", on_click=triage_list.step, args=(opened, 1))
+        if st.button(t("queue.inspect"), key="triage_inspect", shortcut="Enter", disabled=not _opens(opened)):
+            inspect(opened, row)
+
+
+def note(opened: Opened, row: Mapping[str, object]) -> None:
+    """A place for a few words, kept with the verdict."""
+    id, who = str(row["id"]), state.get("who")
+    mine = opened.decided().get(id, {}).get(who, "")
+    st.session_state.setdefault(f"triage_note_{id}", _note(opened, id, who))
+    st.text_input(
+        t("queue.note"), key=f"triage_note_{id}", max_chars=2000, placeholder=t("queue.note.none"),
+        on_change=_noted, args=(opened, id, mine), help=t("queue.note.help"),
+    )  # fmt: skip
+
+
+def decide(opened: Opened, id: str, verdict: str) -> None:
+    """Keep a verdict of this reviewer and go on."""
+    note = st.session_state.get(f"triage_note_{id}", "").strip()
+    try:
+        opened.verdicts(state.get("who")).put(id, verdict, note)
+    except FusionError as error:  # said on the page, and the row stays
+        st.session_state[FAILED] = str(error)
+        return
+    triage_list.step(opened, 1)
+
+
+def undo(opened: Opened) -> None:
+    """Take back this reviewer's last verdict, and look at that row again."""
+    try:
+        id = opened.verdicts(state.get("who")).undo()
+    except FusionError as error:
+        st.session_state[FAILED] = str(error)
+        return
+    if id is None:
+        st.session_state[FAILED] = t("queue.undo.none")
+    else:
+        triage_list.goto(id)
+
+
+def _noted(opened: Opened, id: str, mine: str) -> None:
+    """A note to a verdict that stands already is kept with it at once; without one, it goes along with the next."""
+    if mine:
+        note = st.session_state[f"triage_note_{id}"].strip()
+        try:
+            opened.verdicts(state.get("who")).put(id, mine, note)
+        except FusionError as error:
+            st.session_state[FAILED] = str(error)
+
+
+def _note(opened: Opened, id: str, who: str) -> str:
+    """The note of this reviewer's last verdict that holds."""
+    if who not in opened.decided().get(id, {}):
+        return ""
+    found = [one for one in opened.verdicts().of(id) if one.reviewer == who and not one.undone and not one.undoes]
+    return found[-1].note if found else ""
+
+
+def _opens(opened: Opened) -> bool:
+    """Whether Inspect can show the rows of this run: a checkpoint that is still there looked at them."""
+    return bool(opened.checkpoint) and any(one.name == opened.checkpoint for one in cache.checkpoints())
+
+
+def inspect(opened: Opened, row: Mapping[str, object]) -> None:
+    """Open Inspect with the row, under the checkpoint that looked at it."""
+    if not using.trusted(opened.spec):
+        kept.allow(opened.spec)  # a run of this machine's user
+    state.put(**{**using.OTHER, "ckpt": opened.checkpoint, "data": opened.spec})
+    if opened.kind == "triples":
+        chrome.go("inspect", id=str(row["head"]), rel=str(row["relation"]))
+    elif opened.kind == "graph":
+        chrome.go("inspect", id=str(row["id"]), against=str(row["partner"]))
+    else:
+        chrome.go("inspect", id=str(row["id"]))

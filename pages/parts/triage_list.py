@@ -1,0 +1,187 @@
+"""The list that is gone through: what is in it, a hundred rows at a time, and which one is looked at.
+
+A list is frozen when it is made: a verdict moves on to the next row and takes none away, whatever the filter says, so
+that a key press asks nothing of the rows. Another filter, or the button beside the list, makes it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion.types import FusionError
+from pages.parts import state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from fusion.triage.store import Condition
+    from pages.parts.triage_run import Opened
+
+PAGE = 100  # rows that are read at once
+BLOCK = 12  # rows in sight
+TAKE = 200  # of the most suspicious, at first
+RANDOM = 50  # drawn for the estimate
+SHOWS = ("top", "random", "sel", "all")
+TAGGED = ("keep", "mismatch", "fix", "unsure")
+STATUSES = ("any", "open", "tagged", *TAGGED, "disagreement")
+KEPT = "triage_list"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the address says of the list."""
+
+    run: str
+    show: str
+    take: int
+    status: str
+    sort: str
+    find: str
+    where: tuple[tuple[str, str, object], ...]
+    who: str
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """Some rows of a frozen list."""
+
+    wanted: Wanted
+    latest: int  # number of the last verdict when it was frozen
+    conditions: tuple[Condition, ...]
+    count: int
+    offset: int
+    frame: pd.DataFrame
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the rows that are read."""
+        return self.frame["id"].astype(str).tolist()
+
+
+def wanted(opened: Opened) -> Wanted:
+    """The list that the address asks for; what it doesn't say is as at first."""
+    chosen = state.selection()
+    shows = [one for one in SHOWS if one != "sel" or (chosen.ids and chosen.data == opened.spec)]
+    show = state.get("show") if state.get("show") in shows else SHOWS[0]
+    status = state.get("status") if state.get("status") in STATUSES else STATUSES[0]
+    sort = state.get("sort") if state.get("sort") in opened.store.columns else "suspicion"
+    return Wanted(
+        opened.token, show, state.whole("take") or TAKE, status, sort, state.get("find"), read(opened), state.get("who")
+    )  # fmt: skip
+
+
+def read(opened: Opened) -> tuple[tuple[str, str, object], ...]:
+    """Filters on columns in the address: those of columns that are there. Raises FusionError on what is none."""
+    try:
+        rows = json.loads(state.get("where", "[]"))
+        return tuple((str(c), str(how), tuple(v) if isinstance(v, list) else v) for c, how, v in rows)
+    except (ValueError, TypeError):
+        from fusion.words import t
+
+        raise FusionError(t("queue.where.wrong")) from None
+
+
+def write(where: tuple[tuple[str, str, object], ...]) -> None:
+    """Put filters on columns into the address."""
+    state.put(where=json.dumps(where, ensure_ascii=False, separators=(",", ":")) if where else None, pair=None)
+
+
+def frozen(opened: Opened, *, anew: bool = False) -> Listing:
+    """The list that the address asks for, with the row that is looked at among those that are read."""
+    now: Listing | None = st.session_state.get(KEPT)
+    asked = wanted(opened)
+    if now is None or now.wanted != asked or anew:
+        conditions = _conditions(opened, asked)
+        count = opened.store.count_of(conditions)
+        latest = opened.verdicts().latest()
+        now = _read(opened, Listing(asked, latest, conditions, count, 0, _none()), _place(opened, asked, conditions))
+    pair = state.get("pair")
+    if not pair and len(now.frame):
+        state.put(pair=now.ids[0])
+    elif pair and pair not in now.ids and st.session_state.get("triage_sought") != (asked, pair):
+        st.session_state["triage_sought"] = (asked, pair)  # a row outside the list is looked for once
+        now = _read(opened, now, _place(opened, asked, now.conditions))
+    return now
+
+
+def step(opened: Opened, by: int) -> None:
+    """Look at the row so many further on; at the end of what is read, read on."""
+    now: Listing = st.session_state[KEPT]
+    ids, pair = now.ids, state.get("pair")
+    at = (ids.index(pair) if pair in ids else -1 if by > 0 else len(ids)) + by
+    if at >= len(ids) and now.offset + len(ids) < now.count:
+        now, at = _read(opened, now, now.offset + len(ids)), at - len(ids)
+    elif at < 0 and now.offset:
+        before = now.offset
+        now = _read(opened, now, max(0, before - PAGE))
+        at += before - now.offset
+    if now.ids:
+        state.put(pair=now.ids[min(max(at, 0), len(now.ids) - 1)])
+
+
+def goto(id: str) -> None:
+    """Look at a row of the list."""
+    state.put(pair=id)
+
+
+def row(opened: Opened, listing: Listing, id: str) -> Mapping[str, object]:
+    """What is known of a row, of the list or of none. Raises FusionError when the run has no such row."""
+    ids = listing.ids
+    if id in ids:
+        return {str(name): value for name, value in listing.frame.iloc[ids.index(id)].items()}
+    return opened.store.row(id)
+
+
+def _read(opened: Opened, listing: Listing, offset: int) -> Listing:
+    """The same list with the rows from a place on; kept for the next run of the script."""
+    frame = opened.store.page(listing.wanted.sort, listing.conditions, offset, PAGE)
+    made = Listing(listing.wanted, listing.latest, listing.conditions, listing.count, offset, frame)
+    st.session_state[KEPT] = made
+    return made
+
+
+def _place(opened: Opened, asked: Wanted, conditions: tuple[Condition, ...]) -> int:
+    """Where the page begins that has the row looked at; 0 where it isn't in the list, or the order is another."""
+    pair = state.get("pair")
+    if not pair or asked.sort != "suspicion":
+        return 0
+    found = opened.store.place(pair, conditions)
+    return 0 if found is None else found // PAGE * PAGE
+
+
+def _conditions(opened: Opened, asked: Wanted) -> tuple[Condition, ...]:
+    """What a row of the list must meet, with the verdicts of now. Raises FusionError on a filter that is none."""
+    from fusion.triage.store import Condition
+    from fusion.triage.verdicts import settled
+
+    found: list[Condition] = []
+    if asked.show == "top":
+        found.append(Condition("rank", "<=", asked.take))
+    elif asked.show == "random":
+        found.append(Condition("id", "in", tuple(opened.store.sample(RANDOM))))
+    elif asked.show == "sel":
+        found.append(Condition("id", "in", state.selection().ids))
+    decided = opened.decided()
+    if asked.status == "open":
+        found.append(Condition("id", "not in", tuple(id for id, said in decided.items() if asked.who in said)))
+    elif asked.status == "tagged":
+        found.append(Condition("id", "in", tuple(decided)))
+    elif asked.status != "any":
+        ids = tuple(id for id, said in decided.items() if settled(dict(said)) == asked.status)
+        found.append(Condition("id", "in", ids))
+    if asked.find.strip():
+        found.append(Condition("text" if "text" in opened.store.columns else "id", "contains", asked.find.strip()))
+    found += [Condition(*one) for one in asked.where]
+    return tuple(found)
+
+
+def _none() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({"id": []})

@@ -1,0 +1,233 @@
+"""Which run Triage shows: those on this machine by name, the one of the set in use, and how to start another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fusion import jobs
+from fusion.types import FusionError
+from fusion.words import t
+from pages.parts import cache, chrome, state, using, work
+from pages.parts.chrome import plain
+from pages.parts.runs_told import length
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from fusion.data import DataSet
+    from fusion.triage.store import Run, Store
+    from fusion.triage.verdicts import Verdicts
+    from fusion.types import Image
+
+LARGE = 50_000  # samples above which a set isn't opened for its pictures: they are looked for by their paths
+SECOND = 20  # pairs a second on two busy cores, for the estimate before the first report
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A finished run, and what the pages need to know of it."""
+
+    token: str  # what the address calls it
+    folder: Path
+    stamp: int  # changes when the run is made anew
+    store: Store
+
+    @property
+    def spec(self) -> str:
+        """The data set, as `open_data` takes it."""
+        return str(self.store.meta.get("data", ""))
+
+    @property
+    def checkpoint(self) -> str:
+        """The name of the checkpoint, "" where the untrained encoders looked."""
+        return str(self.store.meta.get("checkpoint", ""))
+
+    @property
+    def parts(self) -> list[str]:
+        """Parts of the suspicion that some row has, in the order of the columns."""
+        return [name.removeprefix("part_") for name in self.store.columns if name.startswith("part_")]
+
+    @property
+    def kind(self) -> str:
+        """pairs, graph, triples or streams."""
+        return str(self.store.meta.get("kind", "pairs"))
+
+    def verdicts(self, reviewer: str = "") -> Verdicts:
+        """What was decided in this run, and where this reviewer's decisions go."""
+        return _verdicts(str(self.folder), self.stamp, reviewer)
+
+    def decided(self) -> Mapping[str, Mapping[str, str]]:
+        """{id: {reviewer: verdict}}, read again only when a line was added."""
+        book = self.verdicts()
+        return _decided(str(self.folder), self.stamp, book.latest(), book)
+
+    def image(self, row: Mapping[str, object]) -> Image | None:
+        """The picture of a row, None without one or where it is no longer there."""
+        return _image(self, str(row["id"]), str(row.get("image") or ""))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _store(folder: str, stamp: int) -> Store:
+    from fusion.triage.store import Store
+
+    return Store.open(folder)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _verdicts(folder: str, stamp: int, reviewer: str) -> Verdicts:
+    from pathlib import Path
+
+    from fusion.triage.verdicts import Verdicts
+
+    return Verdicts.open(Path(folder), reviewer)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _decided(folder: str, stamp: int, latest: int, _book: Verdicts) -> Mapping[str, Mapping[str, str]]:
+    return _book.now()
+
+
+def _image(opened: Opened, id: str, place: str) -> Image | None:
+    dataset = dataset_of(opened)
+    if dataset is not None:
+        return dataset.get(id).image() if id in dataset.index else None
+    from pathlib import Path
+
+    from fusion.files import inside
+    from fusion.types import Image
+
+    root = Path(opened.spec).expanduser()
+    root = root if root.is_dir() else root.parent
+    try:
+        path = inside(root, place)
+    except FusionError:
+        return None
+    return Image(path=path) if place and path.is_file() else None
+
+
+def dataset_of(opened: Opened) -> DataSet | None:
+    """The set that a run is of, None where it is too large to open for a picture, or gone."""
+    if opened.store.count > LARGE:
+        return None
+    try:
+        return cache.data(opened.spec)
+    except FusionError:
+        return None
+
+
+def token(run: Run) -> str:
+    """What the address calls a run: its folder's name below the user's, else a hash of the path."""
+    from fusion.files import digest, home
+
+    own = run.folder.parent.resolve() == (home() / "triage").resolve()
+    return run.folder.name if own else f"at-{digest(str(run.folder.resolve()))[:16]}"
+
+
+def choose() -> Opened | None:
+    """The run in the address, else that of the set and checkpoint in use, else the newest; None where there is none."""
+    from fusion.triage.store import runs
+
+    found = {token(run): run for run in runs()}
+    asked = state.get("queue")
+    if asked and asked not in found:
+        st.warning(t("queue.run.gone"))
+    now = asked if asked in found else _fitting(found)
+    if now is None:
+        start([])
+        return None
+    st.session_state["triage_run"] = now
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="triage_runs"):
+        st.selectbox(
+            t("queue.run"), list(found), key="triage_run", width=460, help=t("queue.run.help"),
+            format_func=lambda one: named(found[one]),
+            on_change=lambda: state.put(queue=st.session_state["triage_run"], pair=None, where=None),
+        )  # fmt: skip
+        st.text_input(
+            t("queue.who"), key="triage_who", value=None if "triage_who" in st.session_state else state.get("who"),
+            max_chars=80, width=200, placeholder=t("queue.who.none"), help=t("queue.who.help"),
+            on_change=lambda: state.put(who=" ".join(st.session_state["triage_who"].split())),
+        )  # fmt: skip
+        other = st.popover(t("queue.start.other"), key="triage_other", on_change="rerun")
+        with other:
+            if other.open:
+                start(list(found.values()))
+    run = found[now]
+    if asked != now:
+        state.put(queue=now)
+    if not run.finished:
+        _unfinished(run)
+        return None
+    stamp = (run.folder / "meta.json").stat().st_mtime_ns
+    return Opened(now, run.folder, stamp, _store(str(run.folder), stamp))
+
+
+def named(run: Run) -> str:
+    """A run in a line: the set, what looked at it, how many samples, and when."""
+    name = str(run.meta.get("name") or run.meta.get("data_key", ""))
+    by = str(run.meta.get("checkpoint") or t("queue.untrained"))
+    told = t("queue.run.named", name=name, by=by, count=f"{run.count:,}", time=str(run.meta.get("began", ""))[:10])
+    return told if run.finished else t("queue.run.half", told=told, done=f"{run.done:,}")
+
+
+def _fitting(found: Mapping[str, Run]) -> str | None:
+    """The run of the data set in use: under the checkpoint in use, else under any; else the newest that has ended."""
+    spec, checkpoint = using.data_spec(), using.quiet()
+    name = "" if checkpoint is None else checkpoint.name
+    of = [key for key, run in found.items() if spec in (run.meta.get("data"), run.meta.get("data_key"))]
+    under = [key for key in of if found[key].meta.get("checkpoint") == name]
+    whole = [key for key, run in found.items() if run.finished]
+    return next((key for group in (under, of, whole, list(found)) for key in group), None)
+
+
+def _unfinished(run: Run) -> None:
+    """A run that was stopped: go on with it."""
+    given = ["inspect-set", str(run.meta.get("data", "")), "--json"]
+    folder = str(run.meta.get("checkpoint_folder", ""))
+    given += ["--checkpoint", folder] if folder else []
+    given += ["--out", str(run.folder)] if token(run).startswith("at-") else []
+    key = next((one.key for one in jobs.listed() if one.alive and one.notes.get("triage") == (str(run.folder),)), "")
+    with st.container(border=True, key="card_unfinished"):
+        st.markdown(f"**{t('queue.half', done=f'{run.done:,}', count=f'{run.count:,}')}**")
+        work.follow(key or _key(given), given, t("queue.half.tell"), t("queue.half.go"), _ended)
+
+
+def start(known: Sequence[Run]) -> None:
+    """A card that looks at the data set in use, under the checkpoint in use or without any."""
+    spec = using.data_spec()
+    with st.container(border=True, key="card_triage_start"), chrome.guard("queue.start"):
+        if not known:
+            st.markdown(f"#### {t('queue.none')}")
+        kind = using.kind_of(spec)
+        dataset = chrome.dataset(kind)
+        checkpoint = chrome.checkpoint()
+        if dataset is None:
+            return
+        st.markdown(t("queue.start.tell", name=plain(chrome.data_name(spec))))
+        without = checkpoint is None
+        if kind == "pairs" and checkpoint is not None:
+            without = st.toggle(
+                t("queue.start.untrained"), key="triage_untrained", help=t("queue.start.untrained.help")
+            )
+        given = ["inspect-set", dataset.spec or dataset.key, "--json"]
+        given += [] if without or checkpoint is None else ["--checkpoint", str(checkpoint.folder)]
+        by = t("queue.untrained") if without or checkpoint is None else plain(checkpoint.name, 60)
+        before = t("queue.start.before", by=by, n=f"{len(dataset):,}", s=length(len(dataset) / SECOND))
+        there = any(run.finished and run.meta.get("data") == given[1] and run.meta.get("checkpoint") in (by, "")
+                    for run in known)  # fmt: skip
+        work.follow(_key(given), given, before, t("queue.start"), _ended if there else None)
+        st.caption(t("queue.start.where"))
+
+
+def _key(given: Sequence[str]) -> str:
+    from fusion.files import digest
+
+    return f"inspect-set-{digest(*given)[:16]}"
+
+
+def _ended() -> None:
+    """A job has ended: what it made is chosen like any other run."""
+    st.success(t("queue.start.done"))
