@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusion.files import ROOT, home
+from fusion.files import ROOT, home, shorten
 from fusion.triage.engine import Inspector, Shard
 from fusion.types import FusionError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data.dataset import DataSet
 
+STORE = 512 * 2**20  # bytes of shards on their way, where the cluster is started here
 ABSENT = 'The engine "ray" needs Ray; install it: pip install "ray[data]==2.60.0".'
 
 
@@ -74,7 +75,10 @@ def _mapped(inspector: Inspector, numbers: Sequence[int], workers: int) -> Itera
     import ray
     import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars, context.print_on_execution_start = False, False
+    for name in ("ray", "ray.data"):  # a run tells its own progress
+        logging.getLogger(name).setLevel(logging.ERROR)
     gpus = ray.cluster_resources().get("GPU", 0)
     count = max(1, min(workers, len(numbers)))
     told = ray.data.from_items([{"shard": number} for number in numbers], override_num_blocks=len(numbers))
@@ -100,17 +104,20 @@ def _meant(inspector: Inspector) -> tuple[Any, Any, str, int]:
 
 
 def _start(workers: int) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one here. Raises FusionError where neither works."""
     import ray
 
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"FUSION_HOME": str(home()), "PYTHONPATH": os.pathsep.join(paths)}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     address = os.environ.get("RAY_ADDRESS")
-    ray.init(
-        address=address,
-        num_cpus=None if address else max(1, workers),
-        include_dashboard=None if address else False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        configure_logging=True,
-        runtime_env=None if address else {"env_vars": environment},
-    )
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    here: dict[str, Any] = {} if address else {
+        "num_cpus": max(1, workers),
+        "include_dashboard": False,
+        "object_store_memory": STORE,
+        "runtime_env": {"env_vars": {"FUSION_HOME": str(home()), "PYTHONPATH": os.pathsep.join(paths)}},
+    }  # fmt: skip
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = f'The cluster "{shorten(address)}" can\'t be reached' if address else "Ray can't start here"
+        raise FusionError(f"{where}: {shorten(str(error))}. Put it right, or take the engine plain.") from error
