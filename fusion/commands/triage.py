@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusion.commands.telling import progress, say, show
+from fusion.commands.telling import noted, progress, say, show
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ FIRST = 5  # suspects that are named
 
 def inspect_set(options: argparse.Namespace) -> int:
     """A whole data set through a checkpoint, or the untrained encoders, ranked by suspicion."""
+    from fusion import jobs
     from fusion.triage.running import inspect_set as run
 
+    noted()
     if options.workers < 1:
         raise FusionError(f"{options.workers} workers do nothing; give one or more.")
     started = time.perf_counter()
@@ -30,6 +32,7 @@ def inspect_set(options: argparse.Namespace) -> int:
             options.data, options.checkpoint, options.out, engine=options.engine, workers=options.workers,
             progress=moved, notice=say,
         )  # fmt: skip
+    jobs.note("triage", str(store.folder))
     seconds = round(time.perf_counter() - started, 2)
     meta = store.meta
     result = {

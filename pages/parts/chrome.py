@@ -132,6 +132,9 @@ def _selection_card() -> None:
         if st.button(t("chrome.open"), key="selection_open", type="primary", width="stretch"):
             state.put(data=chosen.data)
             go("inspect", id=chosen.primary)
+        if st.session_state.get("page") != "triage":
+            own = {"data": chosen.data, "sel": st.session_state["sel"], "show": "sel"}
+            link("triage", t("chrome.triage", count=f"{len(chosen.ids):,}"), **own)
 
 
 def _step(by: int) -> None:

@@ -141,6 +141,8 @@ class Matching:
         chosen = state.selection()
         if chosen.ids and chosen.data == self.spec:
             chrome.link("map", t("match.on_map", count=len(chosen.ids)))
+            own = {"sel": st.session_state["sel"], "show": "sel"}
+            chrome.link("triage", t("chrome.triage", count=f"{len(chosen.ids):,}"), **own)
 
     @property
     def spec(self) -> str:

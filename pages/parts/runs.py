@@ -177,10 +177,25 @@ def _results(job: JobStatus) -> None:
             chrome.link("checkpoints", t("runs.open.checkpoints"), **own)
         elif told.verb == "train":
             st.caption(t("runs.gone"))
+        folder = next(iter(job.notes.get("triage", ())), "")
+        if told.verb == "inspect-set" and folder:
+            _triage(folder)
         if told.verb == "observe" and runs_told.read(job) in names and using.trusted(told.data):
             own = {"ckpt": runs_told.read(job), "data": told.data}
             chrome.link("map", t("runs.open.map"), **own)
             chrome.link("match", t("runs.open.match"), **own)
+
+
+def _triage(folder: str) -> None:
+    """A link to what an inspection found, where its folder is still there."""
+    from fusion.triage.store import runs as known
+    from pages.parts.triage_run import token
+
+    found = next((run for run in known() if str(run.folder) == folder and run.finished), None)
+    if found is None:
+        st.caption(t("queue.run.gone"))
+    else:
+        chrome.link("triage", t("runs.open.triage"), queue=token(found))
 
 
 def _curves(job: JobStatus) -> None:

@@ -128,24 +128,26 @@ def token(run: Run) -> str:
 
 
 def choose() -> Opened | None:
-    """The run in the address, else that of the set and checkpoint in use, else the newest; None where there is none."""
+    """The run in the address, else that of the set and checkpoint in use; without one, the offer to make it."""
     from fusion.triage.store import runs
 
     found = {token(run): run for run in runs()}
-    asked = state.get("queue")
-    if asked and asked not in found:
-        st.warning(t("queue.run.gone"))
-    now = asked if asked in found else _fitting(found)
+    now = _asked(found)
+    if now is None:
+        now = _fitting(found)
     if now is None:
         start([])
-        return None
+        if not found:
+            return None
     st.session_state["triage_run"] = now
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="triage_runs"):
         st.selectbox(
-            t("queue.run"), list(found), key="triage_run", width=460, help=t("queue.run.help"),
-            format_func=lambda one: named(found[one]),
-            on_change=lambda: state.put(queue=st.session_state["triage_run"], pair=None, where=None),
+            t("queue.run"), list(found), index=None, key="triage_run", width=460, help=t("queue.run.help"),
+            format_func=lambda one: named(found[one]), placeholder=t("queue.run.none"),
+            on_change=lambda: state.put(queue=st.session_state["triage_run"], pair=None, where=None, show=None),
         )  # fmt: skip
+        if now is None:
+            return None
         st.text_input(
             t("queue.who"), key="triage_who", value=None if "triage_who" in st.session_state else state.get("who"),
             max_chars=80, width=200, placeholder=t("queue.who.none"), help=t("queue.who.help"),
@@ -156,13 +158,34 @@ def choose() -> Opened | None:
             if other.open:
                 start(list(found.values()))
     run = found[now]
-    if asked != now:
+    if state.get("queue") != now:
         state.put(queue=now)
     if not run.finished:
         _unfinished(run)
         return None
     stamp = (run.folder / "meta.json").stat().st_mtime_ns
     return Opened(now, run.folder, stamp, _store(str(run.folder), stamp))
+
+
+def _asked(found: Mapping[str, Run]) -> str | None:
+    """The run in the address, unless another set or checkpoint was chosen since, or a selection of another set."""
+    of, checkpoint = "triage_of", using.quiet()
+    chosen = (using.data_spec(), "" if checkpoint is None else checkpoint.name)
+    asked, among = state.get("queue"), state.selection()
+    before, then = st.session_state.get(of, (chosen, asked))
+    st.session_state[of] = (chosen, asked)
+    if asked and asked not in found:
+        st.warning(t("queue.run.gone"))
+    other = state.get("show") == "sel" and among.ids and asked in found and not _reads(found[asked], among.data)
+    if (before != chosen and then == asked) or other or asked not in found:
+        state.put(queue=None, pair=None, where=None)
+        return None
+    return asked
+
+
+def _reads(run: Run, spec: str) -> bool:
+    """Whether a run is of a data set."""
+    return spec in (run.meta.get("data"), run.meta.get("data_key"))
 
 
 def named(run: Run) -> str:
@@ -174,13 +197,12 @@ def named(run: Run) -> str:
 
 
 def _fitting(found: Mapping[str, Run]) -> str | None:
-    """The run of the data set in use: under the checkpoint in use, else under any; else the newest that has ended."""
-    spec, checkpoint = using.data_spec(), using.quiet()
+    """The run of the data set in use, under the checkpoint in use or else under any; None where it has none."""
+    checkpoint = using.quiet()
     name = "" if checkpoint is None else checkpoint.name
-    of = [key for key, run in found.items() if spec in (run.meta.get("data"), run.meta.get("data_key"))]
-    under = [key for key in of if found[key].meta.get("checkpoint") == name]
-    whole = [key for key, run in found.items() if run.finished]
-    return next((key for group in (under, of, whole, list(found)) for key in group), None)
+    of = [key for key, run in found.items() if _reads(run, using.data_spec())]
+    under = [key for key in of if found[key].meta.get("checkpoint") == name and found[key].finished]
+    return next((key for group in (under, of) for key in group), None)
 
 
 def _unfinished(run: Run) -> None:
@@ -200,7 +222,7 @@ def start(known: Sequence[Run]) -> None:
     spec = using.data_spec()
     with st.container(border=True, key="card_triage_start"), chrome.guard("queue.start"):
         if not known:
-            st.markdown(f"#### {t('queue.none')}")
+            st.markdown(f"#### {t('queue.none', name=plain(chrome.data_name(spec)))}")
         kind = using.kind_of(spec)
         dataset = chrome.dataset(kind)
         checkpoint = chrome.checkpoint()
