@@ -4,7 +4,8 @@ Cold: from the start of the server's process to the heading of Home on screen, i
 Warm: from a click in the sidebar to the other page's heading; and from opening an address that this browser has opened
 before, in a new tab, to its heading, beside the same for a Streamlit script of one line. Drop: from the file's
 arrival in the page to the last change of any picture on the Inspect page, with a sentence there already and each file
-new to the server.
+new to the server. Edit: from the click that adds noise of a new size to the words, on the tab What if, to the last
+change of a picture there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from fusion.words import catalogue
 from tests.browser.chromium import browser, settled
 from tests.browser.server import ROOT, Server, serve
 
-COLD, WARM = 3, 7
+COLD, WARM, EDITS = 3, 7, 8  # edits: the slider has room for twelve, and begins at the fourth
 SENTENCE = "Anna Novak took this photograph in Lisbon last summer."
 QUIET = 1500  # ms without a change of any picture after which the last one counts as drawn
 
@@ -32,6 +33,11 @@ WATCH = """() => {
     window.fusionDropped = 0; window.fusionDrawn = 0; window.fusionChanges = 0;
     document.addEventListener('change', event => {
         if (event.target.type === 'file') { window.fusionDropped = performance.now(); window.fusionChanges = 0; }
+    }, true);
+    document.addEventListener('click', event => {
+        if (event.target.closest?.('.st-key-bench_apply')) {
+            window.fusionDropped = performance.now(); window.fusionChanges = 0;
+        }
     }, true);
     const drawing = node => node.closest?.('.js-plotly-plot, [data-testid="stImage"], [data-testid="stMarkdown"] img');
     new MutationObserver(list => {
@@ -57,6 +63,7 @@ def measure(checkpoint: str) -> list[Row]:
             rows += turned(chrome, server, name)
             rows += warm(chrome, server, name)
             rows += dropped(chrome, server, name)
+            rows += edited(chrome, server, name)
     return rows
 
 
@@ -169,3 +176,32 @@ def drop(page: Page, file: Path) -> float:
     page.locator(".st-key-drop_image input[type=file]").set_input_files(str(file))
     page.wait_for_function(DONE, arg=QUIET, timeout=120_000, polling=100)
     return float(page.evaluate("() => (window.fusionDrawn - window.fusionDropped) / 1000"))
+
+
+def edited(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
+    """Edit a sample again and again, each time as it was not edited before."""
+    page = chrome.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{server.url}/inspect?ckpt={checkpoint}&story=fits&tab=drop&lang=en")
+    settled(page, 240)
+    pick(page, "bench_how", catalogue("en")["edits.how.noise"])
+    page.evaluate(WATCH)
+    slider = page.locator(".st-key-bench_noise [role=slider]")
+    taken = []
+    for _ in range(EDITS):
+        slider.press("ArrowRight")
+        settled(page)
+        page.evaluate("() => { window.fusionDropped = 0; window.fusionChanges = 0; }")
+        page.locator(".st-key-bench_apply button").click()
+        page.wait_for_function(DONE, arg=QUIET, timeout=120_000, polling=100)
+        taken.append(float(page.evaluate("() => (window.fusionDrawn - window.fusionDropped) / 1000")))
+    page.close()
+    taken = taken[2:]
+    middle = sorted(taken)[len(taken) // 2] * 1000
+    return [at_most("edit to last picture, warm", middle, "ms", 400, n=len(taken), spread=spread(taken, 0, 1000))]
+
+
+def pick(page: Page, key: str, label: str) -> None:
+    """Choose in a box."""
+    page.locator(f".st-key-{key} input").click()
+    page.get_by_role("option", name=label, exact=True).click()
+    settled(page)
