@@ -124,6 +124,14 @@ def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[st
     return Raw(kept, learned, fitted, marks, missing, compared)
 
 
+def exchanges(frame: pd.DataFrame, vectors: Mapping[str, Array], sides: Sequence[str]) -> Array:
+    """For each row the one whose other half its exchanged pair has. -> (N,) int, -1 where there is none"""
+    if len(sides) < 2:
+        return np.full(len(frame), -1)
+    left, right = sides[:2]
+    return _others(frame, between.halves(vectors[left], vectors[right], 0, _has(frame, left) & _has(frame, right)))
+
+
 def _has(frame: pd.DataFrame, side: str) -> Array:
     """Which rows have the modality that a side is named after; all where nothing is said of it. -> (N,) bool"""
     for column in frame:
