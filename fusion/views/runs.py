@@ -6,7 +6,7 @@ E epochs, P plots. Each plot has its own axis: terms have different units, and t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,10 +43,10 @@ class Run:
         return sorted(own, key=lambda one: (one.startswith(LOSS), one != SCORE))
 
     @property
-    def chosen(self) -> pd.Series | None:
-        """The epoch that was kept: the last one that was the best of its stage."""
-        best = self.frame[self.frame["best"].astype(bool)]
-        return None if best.empty else best.iloc[-1]
+    def chosen(self) -> dict[str, Any] | None:
+        """The epoch that was kept: the last one that was the best of its stage. Any: a word, or a number."""
+        best = np.flatnonzero(self.frame["best"].to_numpy(bool))
+        return {str(k): v for k, v in self.frame.iloc[int(best[-1])].items()} if len(best) else None
 
 
 def named(measure: str) -> str:
@@ -123,10 +123,11 @@ def _line(sheet: Sheet, run: Run, measure: str, axis: str, name: str, order: int
 def _told(run: Run, several: bool) -> str:
     """How each loss went in the last stage, and where the best epoch was."""
     frame = run.frame
-    last = frame[frame["stage"] == frame["stage"].iloc[-1]]
+    last = frame.loc[(frame["stage"] == frame["stage"].iloc[-1]).to_numpy(bool), :]
     parts = []
     for measure in run.measures:
-        values = last[measure].dropna().to_numpy(float) if measure.startswith(LOSS) else np.zeros(0)
+        values = last[measure].to_numpy(float) if measure.startswith(LOSS) else np.zeros(0)
+        values = values[np.isfinite(values)]
         if len(values) > 1:
             way = "fell" if values[-1] < values[0] else "rose"
             parts.append(t(f"views.runs.{way}", name=plain(named(measure)), first=num(values[0]), last=num(values[-1])))
