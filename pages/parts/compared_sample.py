@@ -83,10 +83,13 @@ def links(dataset: DataSet, names: tuple[str, str], id: str | None) -> None:
 def _answers(found: SampleCompared) -> None:
     from fusion.views.speech import answered
 
-    text = found.sample.text()
+    text, image = found.sample.text(), found.sample.image()
     with st.container(border=True, key="card_versus_answers"):
-        if text:
-            st.markdown(f"“{plain(text, 400)}”")
+        with st.container(horizontal=True, vertical_alignment="center", key="versus_sample"):
+            if image is not None:
+                st.image(cache.shown(image), width=96, alt=t("versus.picture"))
+            if text:
+                st.markdown(f"“{plain(text, 400)}”")
         for column, letter, name, said in zip(st.columns(2), "AB", (found.a, found.b), found.said, strict=True):
             with column:
                 st.caption(f"{letter}: {plain(name, 80)}")
