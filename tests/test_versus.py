@@ -13,15 +13,17 @@ import torch
 
 from fusion import checkpoints, versus
 from fusion.checkpoints import Checkpoint
-from fusion.data import DataSet
+from fusion.data import DataSet, open_data
+from fusion.inference import Pipeline
 from fusion.signals import Attention, Embedding, Gate, ModalityWeights, Trace
 from fusion.streams import runs
 from fusion.streams.inspection import Reader
 from fusion.streams.whole import whole
 from fusion.types import FusionError
 from fusion.versus.moving import fitted, moved
+from fusion.versus.samples import truth
 from fusion.versus.sets import FEW, joined
-from fusion.versus.sides import side_of
+from fusion.versus.sides import gold_of, side_of
 from fusion.versus.signals import differences
 from tests.test_streams_training import planted
 
@@ -211,3 +213,10 @@ def test_a_turned_mirrored_and_scaled_space_has_not_moved():
     assert int(other.far.argmax()) == 7
     wide = fitted(x, np.pad(y, ((0, 0), (0, 3))))
     assert wide[0].shape == wide[1].shape == (50, 9)
+
+
+def test_the_truth_of_a_tagged_sentence_is_said() -> None:
+    found, dataset = checkpoints.find("maf-gloss"), open_data("gloss")
+    tagged = next(sample for sample in dataset.samples if gold_of(sample))
+    seen = Pipeline.open(found).inspect(tagged)
+    assert truth(seen) == gold_of(tagged) != ""

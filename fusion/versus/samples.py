@@ -11,6 +11,7 @@ from fusion.links.observed import LinkObservation
 from fusion.streams.observed import StreamObservation
 from fusion.types import FusionError
 from fusion.versus.fit import check, kind_of
+from fusion.versus.sides import gold_of
 from fusion.versus.signals import Difference, Lone, differences
 
 if TYPE_CHECKING:
@@ -186,4 +187,4 @@ def truth(seen: Seen) -> str:
         return seen.partner.id if seen.partner is not None else ""
     if isinstance(seen, LinkObservation):
         return seen.tail.id if seen.tail is not None else ""
-    return ""
+    return gold_of(seen.sample) or ""

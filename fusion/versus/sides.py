@@ -94,7 +94,7 @@ def _pairs(checkpoint: Checkpoint, dataset: DataSet, progress: Progress | None) 
     if seen is None:
         seen = observations.observe(Pipeline.open(checkpoint), dataset, progress)
     frame = seen.frame.rename(columns={"entities": "said"})
-    gold = [_gold(sample) for sample in dataset.samples]
+    gold = [gold_of(sample) for sample in dataset.samples]
     counts = np.array([_counts(said, truth) for said, truth in zip(frame["said"], gold, strict=True)], np.float64)
     where = np.asarray(frame["image"].astype(str))
     frame = frame.assign(
@@ -113,7 +113,7 @@ def _pairs(checkpoint: Checkpoint, dataset: DataSet, progress: Progress | None) 
     )  # fmt: skip
 
 
-def _gold(sample: Sample) -> str | None:
+def gold_of(sample: Sample) -> str | None:
     """The names in a sentence as `entities_of_tags` says them, None where no tags are known."""
     from fusion.encoders.words import split_words
     from fusion.types import Text
