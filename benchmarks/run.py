@@ -44,6 +44,7 @@ BENCHMARKS: dict[str, str] = {
     "supcr": "Contrast ordered by score",
     "tfr": "A training step of TFR-Net",
     "explaining": "Explanations against what is known",
+    "comparing": "Two checkpoints over one data set",
     "faithfulness": "Does the gate tell what the picture did?",
 }
 
