@@ -107,8 +107,9 @@ def _line(sheet: Sheet, run: Run, measure: str, axis: str, name: str, order: int
     )  # fmt: skip
     kept = run.chosen
     if kept is not None and np.isfinite(kept[measure]):
+        at, value = (np.array([kept[name]], np.float32) for name in ("step", measure))
         sheet.add(
-            "scatter", x=np.float32([kept["step"]]), y=np.float32([kept[measure]]), yaxis=axis, mode="markers",
+            "scatter", x=at, y=value, yaxis=axis, mode="markers",
             showlegend=False, hoverinfo="skip",
             marker={"size": 11, "symbol": f"{MARKS[order % 2]}-open", "color": colour, "line": {"width": 2}},
         )  # fmt: skip

@@ -17,11 +17,14 @@ from pages.parts import (
     triage_keys,
     triage_list,
     triage_pair,
+    triage_partners,
     triage_run,
 )
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pages.parts.triage_list import Listing
     from pages.parts.triage_run import Opened
 
@@ -56,16 +59,21 @@ def review(opened: Opened) -> None:
         return
     with st.container(key="triage_two"):
         left, right = st.columns([5, 7], gap="medium")
-        with right, st.container(border=True, key="card_pair"), guard("queue.pair"):
-            _pair(opened, listing)
+        row: Mapping[str, object] | None = None
+        with right, st.container(border=True, key="card_pair"):
+            with guard("queue.pair"):
+                row = triage_list.row(opened, listing, state.get("pair") or listing.ids[0])
+                _pair(opened, listing, row)
+            beside = st.container()
         with left, guard("queue.list"):
             table(opened, listing)
+        with beside, guard("queue.partners"):  # last: what takes longest is drawn when all else stands
+            if row is not None:
+                triage_partners.show(opened, row)
 
 
-def _pair(opened: Opened, listing: Listing) -> None:
-    id = state.get("pair") or listing.ids[0]
-    row = triage_list.row(opened, listing, id)
-    ids = listing.ids
+def _pair(opened: Opened, listing: Listing, row: Mapping[str, object]) -> None:
+    id, ids = str(row["id"]), listing.ids
     at = t("queue.at", at=f"{listing.offset + ids.index(id) + 1:,}", count=f"{listing.count:,}") if id in ids else ""
     st.markdown(f"**{plain(id, 60)}** · {t('queue.rank', rank=f'{_rank(row):,}', count=f'{opened.store.count:,}')}"
                 + (f" · {at}" if at else ""))  # fmt: skip

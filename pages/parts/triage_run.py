@@ -142,8 +142,8 @@ def choose() -> Opened | None:
     st.session_state["triage_run"] = now
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="triage_runs"):
         st.selectbox(
-            t("queue.run"), list(found), index=None, key="triage_run", width=460, help=t("queue.run.help"),
-            format_func=lambda one: named(found[one]), placeholder=t("queue.run.none"),
+            t("queue.run"), list(found), index=None if now is None else 0, key="triage_run", width=460,
+            format_func=lambda one: named(found[one]), placeholder=t("queue.run.none"), help=t("queue.run.help"),
             on_change=lambda: state.put(queue=st.session_state["triage_run"], pair=None, where=None, show=None),
         )  # fmt: skip
         if now is None:
@@ -190,7 +190,10 @@ def _reads(run: Run, spec: str) -> bool:
 
 def named(run: Run) -> str:
     """A run in a line: the set, what looked at it, how many samples, and when."""
-    name = str(run.meta.get("name") or run.meta.get("data_key", ""))
+    from fusion.data import DATASETS
+
+    key = str(run.meta.get("data_key", ""))
+    name = t(f"data.{key}") if key in DATASETS else str(run.meta.get("name") or key)
     by = str(run.meta.get("checkpoint") or t("queue.untrained"))
     told = t("queue.run.named", name=name, by=by, count=f"{run.count:,}", time=str(run.meta.get("began", ""))[:10])
     return told if run.finished else t("queue.run.half", told=told, done=f"{run.done:,}")
