@@ -19,7 +19,7 @@ Source: e_i is the kernel regression of Nadaraya 1964 and Watson 1964; the rest 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,9 +29,6 @@ from torch.nn.functional import normalize
 from fusion.device import best
 from fusion.neighbours import blocks
 from fusion.types import FusionError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Array = np.ndarray
 EXACT, CANDIDATES = 10_000, 4096  # rows up to which all are compared, and how many stand for all above
@@ -50,13 +47,26 @@ class Halves:
     right: Array  # (N, E)
     there: Array  # (N,) bool: both halves are there (neither is all zero)
     marks: Array  # (N,) uint64, a hash of what a row holds
-    pictures: Array  # (N,) uint64, a hash of its right half
+    texts: Array  # (N,) uint64, a hash of its left half
+    pictures: Array  # (N,) uint64, of its right half
     candidates: Array  # (C,) int, ascending
 
     @property
     def exact(self) -> bool:
         """Whether every row is compared with every other."""
         return len(self.candidates) == int(self.there.sum())
+
+    @cached_property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """Both halves of the candidates at length 1. -> (C, D), (C, E)"""
+        return _unit(self.left, self.candidates), _unit(self.right, self.candidates)
+
+    @cached_property
+    def widths(self) -> tuple[float, float]:
+        """The width of the kernel on each side: WIDTH standard deviations of the cosines of different rows."""
+        probes = self.candidates[np.argsort(self.marks[self.candidates], kind="stable")[:PROBES]]
+        place = torch.from_numpy(np.searchsorted(self.candidates, probes))
+        return _width(self.known[0], place), _width(self.known[1], place)
 
 
 def halves(left: Array, right: Array, seed: int = 0, known: Array | None = None) -> Halves:
@@ -71,7 +81,7 @@ def halves(left: Array, right: Array, seed: int = 0, known: Array | None = None)
     rows = np.flatnonzero(there)
     if len(rows) > EXACT:
         rows = np.sort(rows[np.argsort(marks[rows], kind="stable")[:CANDIDATES]])
-    return Halves(left, right, there, marks, b, rows)
+    return Halves(left, right, there, marks, a, b, rows)
 
 
 def hashed(rows: Array, seed: int = 0) -> tuple[Array, Array]:
@@ -133,18 +143,16 @@ def measured(sides: Halves, i: Array, j: Array) -> dict[str, Array]:
     good = np.flatnonzero(sides.there[i] & sides.there[j])
     if not len(good):
         return found
-    device = best()[0]
-    known = tuple(_unit(side, sides.candidates, device) for side in (sides.left, sides.right))
+    known, widths = sides.known, sides.widths
     scale = int(sides.there.sum()) / len(sides.candidates)
-    widths = [_width(side, sides, rows) for side, rows in zip((sides.left, sides.right), known, strict=True)]
     for part in blocks(len(good), len(sides.candidates), max(1, BLOCK // len(sides.candidates))):
         at = good[part]
-        own = (_unit(sides.left, i[at], device), _unit(sides.right, j[at], device))
         rows = (i[at], j[at])
-        near = [
-            _expected(own[s], known[s], known[1 - s], own[1 - s], _self(sides.candidates, rows[s]), widths[s])
-            for s in (0, 1)
-        ]
+        own = (_unit(sides.left, rows[0]), _unit(sides.right, rows[1]))
+        near = []
+        for s in (0, 1):
+            guess = _expected(own[s], known[s], known[1 - s], _self(sides.candidates, rows[s]), widths[s])
+            near.append(1 - (guess * own[1 - s]).sum(1))
         found["neighbours"][at] = torch.stack(near, 1).cpu().numpy()
         if shared:
             cosine = (own[0] * own[1]).sum(1)  # (P,)
@@ -155,16 +163,14 @@ def measured(sides: Halves, i: Array, j: Array) -> dict[str, Array]:
     return found
 
 
-def _unit(side: Array, rows: Array | Sequence[int], device: torch.device) -> Tensor:
+def _unit(side: Array, rows: Array) -> Tensor:
     """Some rows at length 1. -> (R, D) float32"""
-    return normalize(torch.from_numpy(np.asarray(side[rows], np.float32)).to(device), dim=1)
+    return normalize(torch.from_numpy(np.asarray(side[rows], np.float32)).to(best()[0]), dim=1)
 
 
-def _width(side: Array, sides: Halves, known: Tensor) -> float:
-    """WIDTH standard deviations of the cosines of a side, a row with itself left out."""
-    probes = sides.candidates[np.argsort(sides.marks[sides.candidates], kind="stable")[:PROBES]]
-    cosine = (_unit(side, probes, known.device) @ known.T).double()
-    cosine[torch.arange(len(probes)), torch.from_numpy(np.searchsorted(sides.candidates, probes))] = torch.nan
+def _width(known: Tensor, probes: Tensor) -> float:
+    cosine = (known[probes] @ known.T).double()
+    cosine[torch.arange(len(probes)), probes] = torch.nan
     rest = cosine[~cosine.isnan()]
     return max(WIDTH * float(rest.std(correction=0)), 1e-6) if len(rest) else 1.0
 
@@ -176,17 +182,23 @@ def _self(candidates: Array, rows: Array) -> tuple[Array, Array]:
     return which, place[which]
 
 
-def _expected(
-    own: Tensor, like: Tensor, halves: Tensor, other: Tensor, itself: tuple[Array, Array], width: float
-) -> Tensor:
-    """1 - the cosine of the other half with what is expected from rows like this one. -> (P,), NaN without any
+def expected(sides: Halves, rows: Array, *, back: bool = False) -> Array:
+    """The other half that rows like these have, e_i of the module; back: the left half. rows (P,) -> (P, E) or (P, D)
 
-    own (P, D), like (C, D), halves (C, E) of the candidates, other (P, E).
+    Rows of length 1, NaN where there is no other row.
     """
+    s = 1 if back else 0
+    own = _unit((sides.left, sides.right)[s], rows)
+    itself = _self(sides.candidates, rows)
+    return _expected(own, sides.known[s], sides.known[1 - s], itself, sides.widths[s]).cpu().numpy()
+
+
+def _expected(own: Tensor, like: Tensor, halves: Tensor, itself: tuple[Array, Array], width: float) -> Tensor:
+    """own (P, D), like (C, D), halves (C, E) of the candidates -> (P, E), of length 1"""
     score = own @ like.T  # (P, C)
     score[torch.from_numpy(itself[0]), torch.from_numpy(itself[1])] = -torch.inf
     score -= score.amax(1, keepdim=True)
-    return 1 - (normalize((score / width).softmax(1) @ halves, dim=1) * other).sum(1)
+    return normalize((score / width).softmax(1) @ halves, dim=1)
 
 
 def _among(own: Tensor, halves: Tensor, cosine: Tensor) -> tuple[Tensor, Tensor]:

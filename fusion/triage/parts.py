@@ -88,7 +88,7 @@ def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[st
             have = ", ".join(f"{one} with {len(rows)}" for one, rows in vectors.items()) or "none"
             raise FusionError(f'The suspicion needs {len(frame)} vectors "{name}"; there are {have}.')
     couples = [
-        between.halves(vectors[a], vectors[b], seed, _has(frame, a) & _has(frame, b))
+        between.halves(vectors[a], vectors[b], seed, present(frame, a) & present(frame, b))
         for a, b in itertools.combinations(names, 2)
     ]
     marks = _marks(frame, couples)
@@ -129,10 +129,12 @@ def exchanges(frame: pd.DataFrame, vectors: Mapping[str, Array], sides: Sequence
     if len(sides) < 2:
         return np.full(len(frame), -1)
     left, right = sides[:2]
-    return _others(frame, between.halves(vectors[left], vectors[right], 0, _has(frame, left) & _has(frame, right)))
+    return _others(
+        frame, between.halves(vectors[left], vectors[right], 0, present(frame, left) & present(frame, right))
+    )
 
 
-def _has(frame: pd.DataFrame, side: str) -> Array:
+def present(frame: pd.DataFrame, side: str) -> Array:
     """Which rows have the modality that a side is named after; all where nothing is said of it. -> (N,) bool"""
     for column in frame:
         if column.startswith("has_") and (side == column[4:] or side.endswith(f"_{column[4:]}")):
