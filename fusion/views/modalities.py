@@ -108,8 +108,8 @@ def _bars(key: str, values: np.ndarray, names: Sequence[str], colours: Sequence[
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )  # fmt: skip
     low, high = min(0.0, rule, float(values.min())), max(0.0, rule, float(values.max()))
-    room = 0.16 * ((high - low) or 1.0)  # for the numbers at the ends of the bars
-    span = [low - (room if low < 0 else 0), high + room]
+    wide = (high - low) or 1.0  # beside it the numbers at the ends of the bars; at the left they meet the names
+    span = [low - (0.3 * wide if low < 0 else 0), high + 0.16 * wide]
     sheet.set(
         xaxis={"title": {"text": t("views.axis.value")}, "nticks": 5, "range": span}, yaxis={**LINES, "showgrid": False}
     )
