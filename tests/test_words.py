@@ -155,3 +155,14 @@ def test_t_fills_falls_back_and_refuses():
     words.use("en")
     with pytest.raises(KeyError):
         words.t("no.such.key")
+
+
+def test_bold_that_ends_in_punctuation_is_followed_by_a_space() -> None:
+    """Markdown takes a mark between punctuation and a letter for text, and shows the stars."""
+    wrong = []
+    for language in ("en", "zh"):
+        for key, line in words.catalogue(language).items():
+            pieces = line.split("**")  # every second one is bold
+            wrong += [key for at in range(1, len(pieces) - 1, 2) if re.search(r"[^\w\s]$", pieces[at])
+                      and re.match(r"[\w{]", pieces[at + 1])]  # fmt: skip
+    assert wrong == []
