@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import (
     chrome,
@@ -49,9 +50,15 @@ def show() -> None:
 @chrome.fragment
 def review(opened: Opened) -> None:
     """List and pair; a key redraws these alone."""
-    with guard("queue.filters"):
+    above = st.container()
+    try:
+        listing = triage_list.frozen(opened, anew=st.session_state.pop("triage_anew", False))
+    except FusionError as error:  # a filter of a link that is none: without it, there is a list
+        st.error(plain(str(error), 400))
+        st.button(t("queue.empty.take", count=50), key="triage_take", on_click=triage_filters.clear, type="primary")
+        return
+    with above, guard("queue.filters"):
         triage_filters.show(opened)
-    listing = triage_list.frozen(opened, anew=st.session_state.pop("triage_anew", False))
     _progress(opened, listing)
     if not listing.count:
         st.info(t("queue.empty"))
