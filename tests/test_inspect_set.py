@@ -21,7 +21,7 @@ import pytest
 from fusion.data import open_data
 from fusion.data.mismatch import mismatch
 from fusion.files import ASSETS
-from fusion.triage import recording, running
+from fusion.triage import recording, running, tables
 from fusion.triage.running import inspect_set
 from fusion.triage.store import Condition, Store, runs
 from fusion.triage.verdicts import Verdicts
@@ -356,3 +356,20 @@ def test_planted_mismatches_stand_before_the_rest(tmp_path: Path) -> None:
     planted, wrong = mismatch(open_data("gallery"), 0.2, 1)
     store = inspect_set(planted, out=tmp_path / "run")
     assert store.column("note_mismatched").tolist() == ["1" if one else "0" for one in wrong]
+
+
+def test_a_table_at_an_address_is_fetched_and_ranked(manifest: Path, tmp_path: Path, fusion_home: Path) -> None:
+    frame = pd.DataFrame({
+        "image": [(manifest.parent / f"p{at}.jpg").read_bytes() for at in range(6)],
+        "text": [f"A picture {at}" for at in range(6)],
+    })  # fmt: skip
+    address = "memory://bucket/pairs.parquet"
+    tables.write(frame, address)
+    store = inspect_set(address, out=tmp_path / "run")
+    assert store.count == 6
+    assert store.page(limit=6)["cosine"].notna().all()
+    assert store.meta["manifest_digest"]
+    with pytest.raises(FusionError, match="can't be fetched"):
+        inspect_set("memory://bucket/absent.parquet")
+    with pytest.raises(FusionError, match="can't be fetched"):
+        inspect_set("nothing://bucket/pairs.parquet")

@@ -176,7 +176,8 @@ def _compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect_set(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="a bundled data set or a path")
+    parser.add_argument("data", metavar="DATA", help="a bundled data set, a path, or the address of a table "
+                        "(s3://..., any that fsspec knows)")  # fmt: skip
     parser.add_argument("--checkpoint", help="name or folder (default: the untrained encoders, for pairs)")
     parser.add_argument("--out", metavar="RUN", help="folder of the run (default: one of its own, by content)")
     parser.add_argument("--engine", default="plain", choices=("plain", "ray"), help="one process, or actors of Ray")

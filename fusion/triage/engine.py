@@ -31,6 +31,7 @@ from fusion.data.dataset import DataSet
 from fusion.features import encode
 from fusion.files import digest, shorten
 from fusion.models import MODELS
+from fusion.triage import tables
 from fusion.types import FusionError, Sample, Task
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Inspector:
     @cached_property
     def dataset(self) -> DataSet:
         """The data set. Raises FusionError when it isn't there, or isn't the one that was meant."""
-        found = self._data if isinstance(self._data, DataSet) else open_data(self._data)
+        found = self._data if isinstance(self._data, DataSet) else _opened(self._data)
         if self._expected and found.digest != self._expected:
             raise FusionError(
                 f'"{found.name}" has the hash {found.digest[:12]} here and {self._expected[:12]} where the run began; '
@@ -211,6 +212,11 @@ def plain(inspector: Inspector, numbers: Sequence[int], progress: Progress | Non
     """The shards of these numbers, one after the other, in this process."""
     for number in numbers:
         yield inspector(number, progress)
+
+
+def _opened(spec: str) -> DataSet:
+    """The data of a name, a path, or an address of a table: that is copied to this machine first."""
+    return open_data(tables.fetched(spec) if tables.REMOTE.match(spec) else spec)
 
 
 def _graph(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusion.files import atomic_file, shorten
+from fusion.files import atomic_file, digest, home, shorten
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -59,6 +59,23 @@ def read(path: str | Path) -> pd.DataFrame:
         raise FusionError(f'"{name}" can\'t be read as {kind}; write it again, or name another file.') from error
     told = frame.astype(object).where(frame.notna(), "").map(str)
     return told.map(_plain) if kind == ".csv" else told
+
+
+def fetched(address: str) -> Path:
+    """A file at any address that fsspec knows, copied to this machine; its hash tells whether it changed.
+
+    Raises FusionError when it can't be fetched.
+    """
+    import shutil
+
+    name = _name(address)
+    target = home() / "fetched" / digest(address)[:16] / (re.sub(r"[^\w.-]+", "-", name) or "data")
+    try:
+        with _reading(address) as source, atomic_file(target) as aside, aside.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 2**20)
+    except (OSError, ImportError, ValueError) as error:
+        raise FusionError(f'"{name}" can\'t be fetched: {said(error)}. Check its address and your rights.') from error
+    return target
 
 
 def defused(frame: pd.DataFrame) -> pd.DataFrame:
