@@ -1,9 +1,10 @@
-"""2,000 pairs through `observe`, as the command line and the pages run it, against the two encoders in a bare loop.
+"""2,000 pairs through `observe` and `inspect-set`, as they are run anywhere, against the two encoders in a bare loop.
 
 The pairs are different JPEG files of 320 pixels made from the pictures of the gloss and emoji name sets, with their
 sentences, in a CSV. The loop opens the same files and runs both encoders in groups of 32 in the order of the file.
 `observe` adds the checks of a file from outside, the model on the own and on an exchanged picture, tags in words, and
-ranks among all pairs. The loop runs before and after it, and the mean of both counts.
+ranks among all pairs; `inspect-set` opens the checkpoint anew, keeps each shard on the disk, scores all pairs and sorts
+them. The loop runs before and after the two, and the mean of both counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fusion.data import gloss, names, open_data
 from fusion.data.dataset import DataSet
 from fusion.features import encode_texts
 from fusion.inference import Pipeline
+from fusion.triage.running import inspect_set
 from fusion.types import Image
 
 PAIRS, SIDE, GROUP = 2000, 320, 32
@@ -76,11 +78,14 @@ def measure(checkpoint: str) -> list[Row]:
         os.environ["FUSION_HOME"] = str(Path(folder) / "home")  # what `observe` keeps goes with the folder
         bare(pipeline, dataset.head(2 * GROUP))
         observations.observe(pipeline, dataset.head(2 * GROUP))
-        loop, whole = Times(), Times()
+        inspect_set(dataset.head(2 * GROUP), found)
+        loop, whole, ranked = Times(), Times(), Times()
         with loop.one():
             bare(pipeline, dataset)
         with whole.one():
             observations.observe(pipeline, dataset)
+        with ranked.one():
+            inspect_set(dataset, found)
         with loop.one():
             bare(pipeline, dataset)
     n = len(dataset)
@@ -91,6 +96,9 @@ def measure(checkpoint: str) -> list[Row]:
         Row("observe", n / whole.wall[0], "pairs/s", n=n),
         at_least("throughput of observe / bare loop", alone / whole.wall[0], "x", 0.9, n=n),
         Row("the same in processor time", alone_cpu / whole.cpu[0], "x", n=n),
+        Row("inspect-set", n / ranked.wall[0], "pairs/s", n=n),
+        at_least("throughput of inspect-set / bare loop", alone / ranked.wall[0], "x", 0.9, n=n),
+        Row("that in processor time", alone_cpu / ranked.cpu[0], "x", n=n),
         Row("processor time of observe", 1000 * whole.cpu[0] / n, "ms a pair", n=n),
         Row("making the files (not counted)", made, "s", n=n),
     ]  # fmt: skip
