@@ -45,6 +45,7 @@ BENCHMARKS: dict[str, str] = {
     "tfr": "A training step of TFR-Net",
     "explaining": "Explanations against what is known",
     "comparing": "Two checkpoints over one data set",
+    "triage": "Planted mismatches, found without labels",
     "triage_store": "A run over a million pairs, asked",
     "faithfulness": "Does the gate tell what the picture did?",
 }

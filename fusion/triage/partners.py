@@ -95,7 +95,7 @@ class Finder:
         return self.halves.texts if back else self.halves.pictures
 
     @functools.cached_property
-    def _once(self) -> tuple[Array, Array]:
+    def once(self) -> tuple[Array, Array]:
         """Rows to search, each different right half once, and each left half. -> (N,) bool, (N,) bool"""
         found = (np.zeros(len(self.ids), bool), np.zeros(len(self.ids), bool))
         there = np.flatnonzero(self.halves.there)
@@ -118,7 +118,7 @@ class Finder:
     def proposed(self, row: int, k: int, *, back: bool) -> tuple[Partner, ...]:
         """The rows whose right half fits the left half of a row best; back: whose left half fits its right half."""
         own, other = (self.halves.right, self.halves.left) if back else (self.halves.left, self.halves.right)
-        among = self._once[back] & (self._marks(back) != self._marks(back)[row])
+        among = self.once[back] & (self._marks(back) != self._marks(back)[row])
         at = np.array([row])
         query = np.nan_to_num(between.expected(self.halves, at, back=back)[0])
         if self.shared:
