@@ -150,6 +150,17 @@ def test_a_folder_of_other_content_is_refused_by_hash(toy: type[Toy], tmp_path: 
         inspect_set(pairs(SIZE), out=tmp_path / "mine")
 
 
+def test_data_that_changed_are_another_run_and_it_is_said(toy: type[Toy], fusion_home: Path) -> None:
+    said: list[str] = []
+    first = inspect_set(pairs(SIZE), notice=said.append)
+    assert said == []
+    second = inspect_set(pairs(SIZE + 1), notice=said.append)
+    assert second.folder != first.folder
+    then, now = pairs(SIZE).digest[:12], pairs(SIZE + 1).digest[:12]
+    assert f"The data changed since the run in {first.folder.name} (hash {then} then, {now} now)" in said[0]
+    assert Store.open(first.folder).count == SIZE  # the first one is still there
+
+
 def test_a_run_begun_under_other_versions_starts_anew(
     toy: type[Toy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from fusion.triage import tables
-from fusion.triage.verdicts import FILE, VERDICTS, Verdicts
+from fusion.triage.verdicts import FILE, VERDICTS, Verdicts, _readable
 from fusion.types import FusionError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,6 +203,18 @@ def test_a_folder_that_can_only_be_read_is_looked_at_and_keeps_nothing(tmp_path:
     with pytest.raises(FusionError, match="can only be read"):
         looked.undo()
     looked.close()
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_is_not_folded_into_the_file_yet_is_read_too(tmp_path: Path, folded: bool) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    ann.put("a", "keep")
+    if folded:
+        ann.close()
+    connection = _readable(tmp_path / FILE)
+    assert Verdicts(connection, tmp_path, "Bo", writable=False).now() == {"a": {"Ann": "keep"}}
+    with pytest.raises(sqlite3.OperationalError):
+        connection.execute("INSERT INTO events (event) VALUES ('x')")
 
 
 def test_parquet_goes_to_any_path_that_fsspec_knows() -> None:

@@ -26,7 +26,7 @@ from fusion.files import digest, file_digest, home, shorten
 from fusion.triage.engine import Inspector, Progress, plain
 from fusion.triage.recording import Recording, alone, clear, writing
 from fusion.triage.score import scored
-from fusion.triage.store import VERSION, Store, read_meta, remember
+from fusion.triage.store import VERSION, Store, read_meta, remember, runs
 from fusion.types import FusionError
 
 ENGINES = ("plain", "ray")
@@ -102,6 +102,7 @@ def _begun(folder: Path, facts: dict[str, Any], tell: Notice) -> Recording:
         with writing(folder):
             clear(folder)
         recording = Recording(folder, dict(facts))
+        _changed(facts, tell)
         recording.write_meta(began=_now())
         remember(folder)
         return recording
@@ -126,6 +127,20 @@ def _begun(folder: Path, facts: dict[str, Any], tell: Notice) -> Recording:
         return recording
     remember(folder)
     return Recording(folder, before)
+
+
+def _changed(facts: dict[str, Any], tell: Notice) -> None:
+    """Say when an earlier run was of the same data and checkpoint by name, and of other content."""
+    for run in runs():
+        before = run.meta
+        same = all(before.get(name) == facts[name] for name in ("data", "checkpoint", "size"))
+        for name, what in (("data_digest", "data"), ("checkpoint_digest", "checkpoint")):
+            if same and before.get(name) != facts[name]:
+                tell(
+                    f"The {what} changed since the run in {run.folder.name} (hash {str(before.get(name))[:12]} then, "
+                    f"{facts[name][:12]} now), so this is a run of its own."
+                )
+                return
 
 
 def _look(

@@ -275,17 +275,18 @@ def _readable(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         connection.executescript(_SCHEMA)
         return connection
-    try:
-        address = path.resolve().as_uri()
-        connection = sqlite3.connect(
-            f"{address}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
-        )
-        connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
-    except sqlite3.DatabaseError as error:
-        raise FusionError(
-            f'The verdicts in "{shorten(path.parent.name)}" can\'t be read; check the rights of "{FILE}".'
-        ) from error
-    return connection
+    address = path.resolve().as_uri()
+    for how in ("mode=ro", "mode=ro&immutable=1"):  # the second where no lock can be taken: then nobody writes either
+        connection = sqlite3.connect(f"{address}?{how}", uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
+            return connection
+        except sqlite3.DatabaseError:
+            connection.close()
+    raise FusionError(
+        f'The verdicts in "{shorten(path.parent.name)}" can\'t be read; check the rights of "{FILE}", or move it away.'
+    )
 
 
 def _insert(connection: sqlite3.Connection, event: Event) -> None:
