@@ -205,6 +205,21 @@ def test_a_folder_that_can_only_be_read_is_looked_at_and_keeps_nothing(tmp_path:
     looked.close()
 
 
+def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path: Path) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    ann.put("a", "keep")
+    pages = ann._connection.execute("PRAGMA page_count").fetchone()[0]
+    ann._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(FusionError, match=r"was not kept .* full\. Make room"):
+        for number in range(1000):
+            ann.put(f"s{number}", "fix", "x" * 2000)
+    kept = len(ann.history())
+    ann._connection.execute("PRAGMA max_page_count = 100000")
+    ann.put("b", "mismatch")
+    assert len(Verdicts.open(tmp_path).history()) == kept + 1
+    assert ann.now()["a"] == {"Ann": "keep"}
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_what_is_not_folded_into_the_file_yet_is_read_too(tmp_path: Path, folded: bool) -> None:
     ann = Verdicts.open(tmp_path, "Ann")

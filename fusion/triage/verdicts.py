@@ -230,7 +230,8 @@ class Verdicts:
                     yield self._connection
                     self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # a full disk has ended it already
+                        self._connection.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:  # a full disk, a folder that became read-only, a lock
                 raise FusionError(
