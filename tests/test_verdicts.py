@@ -210,9 +210,13 @@ def test_a_full_disk_keeps_what_was_there_and_says_so(tmp_path: Path) -> None:
     ann.put("a", "keep")
     pages = ann._connection.execute("PRAGMA page_count").fetchone()[0]
     ann._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(FusionError, match=r"was not kept .* full\. Make room"):
+
+    def fill() -> None:
         for number in range(1000):
             ann.put(f"s{number}", "fix", "x" * 2000)
+
+    with pytest.raises(FusionError, match=r"was not kept .* full\. Make room"):
+        fill()
     kept = len(ann.history())
     ann._connection.execute("PRAGMA max_page_count = 100000")
     ann.put("b", "mismatch")
