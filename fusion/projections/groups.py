@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST, LEAST = 12, 8  # groups at most; members that make one worth a label
 CLEAR = 3.0  # standard deviations above which a word sets a group apart
-_FITTED = 5_000  # rows that the groups are found among; the rest join the nearest
+_FITTED = 2_000  # rows that the groups are found among; the rest join the nearest
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
 
@@ -40,7 +40,7 @@ def groups(vectors: Vectors, seed: int = 0) -> Array:
 
     random = np.random.default_rng(seed)
     some = X if len(X) <= _FITTED else X[np.sort(random.choice(len(X), _FITTED, replace=False))]
-    model = KMeans(count, n_init=3, random_state=seed).fit(some)  # type: ignore[arg-type]  # its stub says str
+    model = KMeans(count, n_init=2, max_iter=50, random_state=seed).fit(some)  # type: ignore[arg-type]  # its stub says str
     return np.asarray(model.predict(X), dtype=np.int64)
 
 
