@@ -204,7 +204,8 @@ def nearest(vectors: Array, query: Array, k: int, among: Array | None = None) ->
     rows, scores = np.empty(0, np.int64), np.empty(0, np.float32)
     for part in blocks(len(vectors), 1, max(1, _BLOCK // vectors.shape[1])):
         block = torch.from_numpy(np.asarray(vectors[part], np.float32)).to(device)
-        score = torch.where(block.any(1), normalize(block, dim=1) @ asked, -torch.inf).cpu().numpy()
+        length = torch.linalg.vector_norm(block, dim=1)
+        score = torch.where(length > 0, block @ asked / length, -torch.inf).cpu().numpy()
         if among is not None:
             score[~among[part]] = -np.inf
         few = np.argpartition(-score, min(k, len(score)) - 1)[:k] if len(score) > k else np.arange(len(score))
