@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from fusion import jobs, kept, words
 from fusion.triage import audit
-from fusion.triage.store import Condition, Store
+from fusion.triage.store import Condition, Run, Store
 from fusion.triage.verdicts import Verdicts
-from pages.parts import triage_list
+from pages.parts import triage_list, triage_run
 from tests import triage_app
 from tests.test_pages_streams_sets import said, told
 
@@ -241,3 +241,18 @@ def test_files_say_what_leaves(app, store: Store) -> None:
     assert told("queue.files.cleaned.tell", count="1") in said(at)
     assert told("queue.files.rows.tell", count="150") in said(at)
     assert str(store.folder) in at.code[0].value
+
+
+def test_verdicts_of_elsewhere_are_added_and_a_file_that_is_none_is_said(app, store: Store, tmp_path: Path) -> None:
+    Verdicts.open(store.folder, "Ada").put(first(store, 1)[0], "mismatch")
+    Verdicts.open(store.folder).export(tmp_path / "out.csv")
+    other = triage_app.made(tmp_path / "set" / "pairs.csv", tmp_path / "elsewhere")
+    at = app(queue=triage_run.token(Run(other.folder, other.meta, 150, True)), tab="files")
+    at.file_uploader[0].upload("out.csv", (tmp_path / "out.csv").read_bytes(), "text/csv").run()
+    at.button(key="triage_load").click().run()
+    assert told("queue.files.loaded", count="1") in said(at)
+    assert said_of(other) == said_of(store)
+    at.file_uploader[0].upload("bad.csv", b"id,verdict\np1,good\n", "text/csv").run()
+    at.button(key="triage_load").click().run()
+    assert "is no verdict" in at.error[0].value or "has the verdict" in at.error[0].value
+    assert said_of(other) == said_of(store)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import chrome, state, triage_list
 from pages.parts.chrome import guard, plain
@@ -104,18 +105,27 @@ def _load(opened: Opened) -> None:
     """Verdicts of another machine or of a list of ids: added to those here, none twice."""
     st.markdown(f"##### {t('queue.files.load')}")
     st.markdown(t("queue.files.load.tell"))
-    told = st.session_state.pop(LOADED, "")
-    if told:
-        st.success(told)
-    file = st.file_uploader(
-        t("queue.files.file"), type=list(KINDS), key=f"triage_file_{st.session_state.get('triage_files', 0)}"
-    )
-    if file is None or not st.button(t("queue.files.add"), key="triage_load", type="primary"):
+    told = st.session_state.get(LOADED)
+    if told is not None and told[0] == opened.token:
+        (st.success if told[1] else st.error)(plain(told[2], 600))
+    key = f"triage_file_{st.session_state.get('triage_files', 0)}"
+    file = st.file_uploader(t("queue.files.file"), type=list(KINDS), key=key)
+    st.button(t("queue.files.add"), key="triage_load", type="primary", disabled=file is None, on_click=_add,
+              args=(opened, key))  # fmt: skip
+
+
+def _add(opened: Opened, key: str) -> None:
+    """Take what was uploaded; what came of it is said on the page."""
+    file = st.session_state[key]
+    if file is None:
         return
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"verdicts.{file.name.rpartition('.')[2].lower()}"
         path.write_bytes(file.getvalue())
-        new = opened.verdicts(state.get("who")).load(path)
+        try:
+            new = opened.verdicts(state.get("who")).load(path)
+        except FusionError as error:
+            st.session_state[LOADED] = (opened.token, False, str(error))
+            return
     st.session_state["triage_files"] = st.session_state.get("triage_files", 0) + 1  # the file was taken
-    st.session_state[LOADED] = t("queue.files.loaded", count=f"{new:,}")
-    st.rerun()
+    st.session_state[LOADED] = (opened.token, True, t("queue.files.loaded", count=f"{new:,}"))

@@ -143,7 +143,7 @@ def choose() -> Opened | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="triage_runs"):
         st.selectbox(
             t("queue.run"), list(found), index=None if now is None else 0, key="triage_run", width=460,
-            format_func=lambda one: named(found[one]), placeholder=t("queue.run.none"), help=t("queue.run.help"),
+            format_func=labels(found).__getitem__, placeholder=t("queue.run.none"), help=t("queue.run.help"),
             on_change=lambda: state.put(queue=st.session_state["triage_run"], pair=None, where=None, show=None),
         )  # fmt: skip
         if now is None:
@@ -188,6 +188,13 @@ def _reads(run: Run, spec: str) -> bool:
     return spec in (run.meta.get("data"), run.meta.get("data_key"))
 
 
+def labels(found: Mapping[str, Run]) -> dict[str, str]:
+    """{token: a line}, each another: a list whose lines were the same would take one for the other."""
+    lines = {key: named(run) for key, run in found.items()}
+    said = list(lines.values())
+    return {key: line if said.count(line) == 1 else f"{line} · {key[:11]}" for key, line in lines.items()}
+
+
 def named(run: Run) -> str:
     """A run in a line: the set, what looked at it, how many samples, and when."""
     from fusion.data import DATASETS
@@ -195,7 +202,13 @@ def named(run: Run) -> str:
     key = str(run.meta.get("data_key", ""))
     name = t(f"data.{key}") if key in DATASETS else str(run.meta.get("name") or key)
     by = str(run.meta.get("checkpoint") or t("queue.untrained"))
-    told = t("queue.run.named", name=name, by=by, count=f"{run.count:,}", time=str(run.meta.get("began", ""))[:10])
+    told = t(
+        "queue.run.named",
+        name=name,
+        by=by,
+        count=f"{run.count:,}",
+        time=str(run.meta.get("began", ""))[:16].replace("T", " "),
+    )
     return told if run.finished else t("queue.run.half", told=told, done=f"{run.done:,}")
 
 
