@@ -155,6 +155,20 @@ def test_a_sample_without_a_modality_has_no_worth_for_it(reader: Reader) -> None
     assert seen.shapley["text"] == pytest.approx(found.loc["s5", "shapley_text"], abs=1e-4)
 
 
+def test_conflict_is_also_that_of_modalities_of_two_samples(reader: Reader) -> None:
+    """Every sample lends its others once, none to itself; where modalities say scores, the distance is by hand."""
+    found = whole.whole(reader)
+    frame, (first, *rest) = found.frame, found.modalities
+    other = np.arange(len(frame)) + frame["exchanged"].to_numpy()
+    assert sorted(other) == list(range(len(frame)))
+    assert (frame["exchanged"] != 0).all()
+    assert frame["conflict_shuffled"].between(0, 1).all()
+    if not found.classes:
+        said = [frame[f"alone_{m}"].to_numpy()[np.arange(len(frame)) if m == first else other] for m in (first, *rest)]
+        apart = (np.max(said, 0) - np.min(said, 0)) / (found.scale[1] - found.scale[0])
+        np.testing.assert_allclose(frame["conflict_shuffled"], np.minimum(apart, 1), atol=1e-5)
+
+
 def test_badges_of_one_and_of_many_are_the_same() -> None:
     random = np.random.default_rng(0)
     worth = random.normal(size=(200, 3)) * random.choice([0.01, 0.1, 1.0], size=(200, 3))
