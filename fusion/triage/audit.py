@@ -35,7 +35,7 @@ WRONG, RIGHT = ("mismatch", "fix"), ("keep",)
 LAST = 30  # rows of the queue that the advice looks at
 TOLERATED = 0.05  # share of wrong rows that is let be where nothing is known of the whole set
 KS = (10, 20, 50, 100)
-DRAWN = 50_000_000  # rows drawn for one interval at most: seconds
+DRAWN = 4_000_000  # rows drawn for one interval at most: seconds, also of an AUC
 
 
 @dataclass(frozen=True)

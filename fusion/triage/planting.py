@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fusion.triage.store import Store
 
 Array = np.ndarray
-SEEDED = 20_000  # rows of a set of pairs in which mismatches are planted
+SEEDED = 5_120  # rows of a set of pairs in which mismatches are planted: seconds on one thread
 SHARD = 512  # rows in a row among which a run exchanges pictures
 _READ = ("match", "match_shuffled", "conflict", "conflict_shuffled", "exchanged", "score")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, grid, state, triage_list
+from pages.parts import cache, grid, state, triage_list, triage_planted
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def show(opened: Opened) -> None:
         _rates(opened, base)
     with st.container(border=True, key="card_advice"), guard("queue.advice"):
         _advice(opened, base)
+    with st.container(border=True, key="card_planted"), guard("queue.planted"):
+        triage_planted.show(opened)
     with st.container(border=True, key="card_without"), guard("queue.without"):
         _without(opened)
     with st.container(border=True, key="card_agreement"), guard("queue.agreement"):
