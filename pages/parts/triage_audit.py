@@ -43,7 +43,7 @@ def _rate(opened: Opened) -> Share | None:
     from fusion.triage.audit import share
     from fusion.views.speech import percent
 
-    ids, decided = opened.store.sample(triage_list.RANDOM), opened.decided()
+    ids, decided = opened.drawn(triage_list.RANDOM), opened.decided()
     seen = sum(id in decided for id in ids)
     found = share(decided, ids)
     st.markdown(f"##### {t('queue.rate')}")

@@ -164,7 +164,7 @@ def _conditions(opened: Opened, asked: Wanted) -> tuple[Condition, ...]:
     if asked.show == "top":
         found.append(Condition("rank", "<=", asked.take))
     elif asked.show == "random":
-        found.append(Condition("id", "in", tuple(opened.store.sample(RANDOM))))
+        found.append(Condition("id", "in", tuple(opened.drawn(RANDOM))))
     elif asked.show == "sel":
         found.append(Condition("id", "in", state.selection().ids))
     decided = opened.decided()

@@ -65,6 +65,10 @@ class Opened:
         book = self.verdicts()
         return _decided(str(self.folder), self.stamp, book.latest(), book)
 
+    def drawn(self, count: int) -> list[str]:
+        """So many ids at random, the same for everyone; drawn once, since a large set takes a second."""
+        return _drawn(str(self.folder), self.stamp, count, self.store)
+
     def image(self, row: Mapping[str, object]) -> Image | None:
         """The picture of a row, None without one or where it is no longer there."""
         return _image(self, str(row["id"]), str(row.get("image") or ""))
@@ -89,6 +93,11 @@ def _verdicts(folder: str, stamp: int, reviewer: str) -> Verdicts:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _decided(folder: str, stamp: int, latest: int, _book: Verdicts) -> Mapping[str, Mapping[str, str]]:
     return _book.now()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _drawn(folder: str, stamp: int, count: int, _store: Store) -> list[str]:
+    return _store.sample(count)
 
 
 def _image(opened: Opened, id: str, place: str) -> Image | None:
