@@ -138,6 +138,7 @@ class Matching:
             t("match.to_map", count=min(MANY, len(frame))), key="match_to_map", type="tertiary",
             on_click=self._select, args=(frame["id"].astype(str).head(MANY).tolist(),),
         )  # fmt: skip
+        chrome.link("triage", t("match.triage"))
         chosen = state.selection()
         if chosen.ids and chosen.data == self.spec:
             chrome.link("map", t("match.on_map", count=len(chosen.ids)))
