@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fusion import jobs, kept, words
-from fusion.triage import audit
+from fusion.triage import audit, planting
 from fusion.triage.store import Condition, Run, Store
 from fusion.triage.verdicts import Verdicts
 from pages.parts import triage_list, triage_run
@@ -205,6 +205,16 @@ def test_two_reviewers_differ_and_the_audit_counts_it(app, store: Store) -> None
     assert any(f"{found.wrong} were wrong" in one.value for one in [*at.info, *at.success])
     at.button(key="triage_differ").click().run()
     assert rows(at) == [ids[0]]
+
+
+def test_mismatches_are_planted_when_asked_for(app, store: Store) -> None:
+    at = app(queue=store.folder.name, tab="audit")
+    assert not at.dataframe
+    at.button(key="triage_planted_go").click().run()
+    found = planting.seeded(store)
+    assert found is not None
+    assert [row[0] for row in at.dataframe[0].value.to_numpy().tolist()] == [f"{k:,}" for k in found.at_k]
+    assert f"{found.planted:,} of {found.rows:,} pairs were exchanged" in said(at)
 
 
 def test_the_share_of_wrong_pairs_is_of_the_random_draw(app, store: Store) -> None:
