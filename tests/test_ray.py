@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,14 @@ def test_without_ray_the_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(FusionError, match=r'pip install "ray\[data\]=='):
         inspect_set("gallery", engine="ray", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cluster_that_isnt_there_is_a_sentence_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(FusionError, match=r"can't be reached: .*take the engine plain"):
+            ray_engine._start(1)
 
 
 def test_the_sentence_names_the_version_that_is_tested() -> None:

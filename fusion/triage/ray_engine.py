@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from fusion.checkpoints import Checkpoint
     from fusion.data.dataset import DataSet
 
+PATIENCE = 10.0  # seconds to find the cluster
 STORE = 512 * 2**20  # bytes of shards on their way, where the cluster is started here
 ABSENT = 'The engine "ray" needs Ray; install it: pip install "ray[data]==2.60.0".'
 
@@ -117,7 +120,10 @@ def _start(workers: int) -> None:
         "runtime_env": {"env_vars": {"FUSION_HOME": str(home()), "PYTHONPATH": os.pathsep.join(paths)}},
     }  # fmt: skip
     try:
+        if found := re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address or ""):
+            with socket.create_connection((found[1], int(found[2])), PATIENCE):
+                pass  # Ray itself would try for ten minutes
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         where = f'The cluster "{shorten(address)}" can\'t be reached' if address else "Ray can't start here"
         raise FusionError(f"{where}: {shorten(str(error))}. Put it right, or take the engine plain.") from error
