@@ -251,8 +251,8 @@ def start(known: Sequence[Run]) -> None:
         kind = using.kind_of(spec)
         dataset = chrome.dataset(kind)
         checkpoint = chrome.checkpoint()
-        if dataset is None:
-            return
+        if dataset is None or (checkpoint is None and (kind != "pairs" or cache.checkpoints())):
+            return  # what would do was said above
         st.markdown(t("queue.start.tell", name=plain(chrome.data_name(spec))))
         without = checkpoint is None
         if kind == "pairs" and checkpoint is not None:
