@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pages.parts.triage_run import Opened
 
 TABS = ("queue", "audit", "files")
+LONGEST = 160  # characters of a text in the list
 
 
 def show() -> None:
@@ -155,7 +156,7 @@ def table(opened: Opened, listing: Listing) -> None:
         "now": ["▸" if id == pair else "" for id in shown],
         "said": [_said(decided.get(id, {}), who) for id in shown],
         "suspicion": frame["suspicion"].tolist(),
-        "text": frame["text"].tolist() if "text" in frame else shown,
+        "text": [opened.told(row)[:LONGEST] for row in frame.to_dict("records")],
     }
     made |= {f"part_{name}": frame[f"part_{name}"].tolist() for name, _ in triage_pair.parts(opened, {})}
     made["id"] = list(shown)

@@ -16,12 +16,13 @@ from pages.parts.chrome import plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fusion.types import Image
     from pages.parts.triage_run import Opened
 
 ORDER = ("match", "cosine", "rank", "margin", "neighbours", "conflict", "loss", "far")  # parts with a word each
 SAID = 0.5  # of a part above which it speaks against the pair
 REASONS = 3  # sentences at most
-NAMES = ("name", "partner_name", "best_name", "head_name", "relation", "tail_name", "head", "tail", "partner")
+OTHERWISE = ("match", "cosine", "rank", "neighbours")  # parts that other kinds of sets say in other words
 LONGEST = 900  # characters of a text
 
 
@@ -36,27 +37,38 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
 
 
 def _halves(opened: Opened, row: Mapping[str, object]) -> None:
-    image, text = opened.image(row), str(row.get("text") or "")
+    """Both halves of the pair, or both ends of the link."""
+    image, text = opened.image(row), opened.told(row)
+    linked = opened.kind in ("graph", "triples")
     left, right = st.columns([2, 3], gap="medium") if image is not None else (None, st.container())
     if left is not None and image is not None:
         with left:
-            try:
-                st.image(cache.shown(image), width="stretch", alt=t("queue.picture", id=plain(str(row["id"]), 60)))
-            except FusionError as error:
-                st.warning(plain(str(error), 200))
+            _picture(image, str(row["id"]))
     with right:
         if text:
             st.html(f'<p class="fs-sentence">{html.escape(text[:LONGEST])}</p>')
-        elif opened.kind == "pairs":
+        other = opened.image(row, right=True) if linked else None
+        if other is not None:
+            _picture(other, str(row["id"]), 160)
+        best = str(row.get("best_name") or "")
+        if linked and best and best not in (row.get("partner_name"), row.get("tail_name")):
+            st.markdown(t("queue.best", name=plain(best, 120)))
+        if opened.kind == "pairs" and not text:
             st.caption(t("queue.no_text"))
-        if image is None and opened.kind == "pairs":
+        if opened.kind == "pairs" and image is None:
             st.caption(t("queue.no_picture"))
-        named = [(name, str(row[name])) for name in NAMES if row.get(name) not in (None, "")]
-        for name, value in named if opened.kind != "pairs" else ():
-            st.markdown(f"{plain(name)}: **{plain(value, 120)}**")
         notes = [(name[5:], str(value)) for name, value in row.items() if name.startswith("note_") and _there(value)]
         if notes:
             st.caption(" · ".join(f"{plain(name, 24)}: {plain(value, 60)}" for name, value in notes[:4]))
+        if "said" in row and _there(row.get("target")):
+            st.caption(t("queue.answered", said=plain(str(row["said"]), 60), target=plain(str(row["target"]), 60)))
+
+
+def _picture(image: Image, id: str, width: int | None = None) -> None:
+    try:
+        st.image(cache.shown(image), width=width or "stretch", alt=t("queue.picture", id=plain(id, 60)))
+    except FusionError as error:
+        st.warning(plain(str(error), 200))
 
 
 def reason(opened: Opened, row: Mapping[str, object]) -> str:
@@ -64,9 +76,15 @@ def reason(opened: Opened, row: Mapping[str, object]) -> str:
     found = [(name, value) for name, value in parts(opened, row) if value is not None and value >= SAID]
     if not found:
         return t("queue.reason.none")
-    values = {"match": _number(row.get("match")), "cosine": _number(row.get("cosine"))}
     first = sorted(found, key=lambda one: -one[1])[:REASONS]
-    return " ".join(t(f"queue.reason.{name}", value=values.get(name, _number(value))) for name, value in first)
+    return " ".join(_reason(opened, row, name) for name, _ in first)
+
+
+def _reason(opened: Opened, row: Mapping[str, object], name: str) -> str:
+    """What one part says; of links in other words than of texts and pictures."""
+    if name in OTHERWISE and opened.kind != "pairs":
+        return t(f"queue.reason.link.{name}")
+    return t(f"queue.reason.{name}", value=_number(row.get(name))) if name in ORDER else named(name)
 
 
 def parts(opened: Opened, row: Mapping[str, object]) -> list[tuple[str, float | None]]:

@@ -79,10 +79,10 @@ def _beside(opened: Opened, rows: Sequence[Mapping[str, object]], told: Mapping[
     for column, row in zip(st.columns(SHOWN, gap="small"), rows, strict=False):
         id = str(row["id"])
         with column, st.container(border=True, height="stretch", key=f"triage_{key}_{rows.index(row)}"):
-            small = cache.thumbnail(opened.image(row), SIDE)
+            small = cache.thumbnail(opened.image(row, right=key == "right"), SIDE)
             if small is not None:
                 st.image(small, width=SIDE, alt=t("queue.picture", id=plain(id, 60)))
-            text = str(row.get("text") or "")
+            text = opened.told(row, half=key)
             if text:
                 st.caption(plain(text, 90))
             st.button(told[id], key=f"triage_{key}_{id}", type="tertiary", on_click=triage_list.goto, args=(id,),

@@ -69,9 +69,19 @@ class Opened:
         """So many ids at random, the same for everyone; drawn once, since a large set takes a second."""
         return _drawn(str(self.folder), self.stamp, count, self.store)
 
-    def image(self, row: Mapping[str, object]) -> Image | None:
-        """The picture of a row, None without one or where it is no longer there."""
-        return _image(self, str(row["id"]), str(row.get("image") or ""))
+    def image(self, row: Mapping[str, object], *, right: bool = False) -> Image | None:
+        """The picture of a row, None without one or where it is no longer there; right: of the entity at the right."""
+        sides = {"graph": ("id", "partner"), "triples": ("head", "tail")}.get(self.kind, ("id", "id"))
+        return _image(self, str(row[sides[right]]), str(row.get("image") or ""))
+
+    def told(self, row: Mapping[str, object], *, half: str = "") -> str:
+        """A row in words: its text, or what is linked with what; half: of a linked pair, left or right alone."""
+        if self.kind == "graph":
+            ends = {"left": row.get("name"), "right": row.get("partner_name")}
+            return str(ends[half]) if half in ends else f"{ends['left']} \u2194 {ends['right']}"
+        if self.kind == "triples":
+            return f"{row.get('name')} \u2013 {row.get('relation_name')} \u2013 {row.get('tail_name')}"
+        return str(row.get("text") or "")
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
