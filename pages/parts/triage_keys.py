@@ -111,8 +111,8 @@ def inspect(opened: Opened, row: Mapping[str, object]) -> None:
         kept.allow(opened.spec)  # a run of this machine's user
     state.put(**{**using.OTHER, "ckpt": opened.checkpoint, "data": opened.spec})
     if opened.kind == "triples":
-        head, relation, tail = str(row["id"]).split("|", 2)  # "~" before a relation that is asked backwards
-        chrome.go("inspect", id=head, rel=relation, against=tail)
+        relation = f"{'~' if row['reversed'] else ''}{row['relation_name']}"  # a question that is asked backwards
+        chrome.go("inspect", id=str(row["head"]), rel=relation, against=str(row["tail"]))
     elif opened.kind == "graph":
         chrome.go("inspect", id=str(row["id"]), against=str(row["partner"]))
     else:

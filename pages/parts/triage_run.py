@@ -80,7 +80,8 @@ class Opened:
             ends = {"left": row.get("name"), "right": row.get("partner_name")}
             return str(ends[half]) if half in ends else f"{ends['left']} \u2194 {ends['right']}"
         if self.kind == "triples":
-            return f"{row.get('name')} \u2013 {row.get('relation_name')} \u2013 {row.get('tail_name')}"
+            ends = [row.get("name"), row.get("tail_name")][:: -1 if row.get("reversed") else 1]
+            return f"{ends[0]} \u2013 {row.get('relation_name')} \u2013 {ends[1]}"
         return str(row.get("text") or "")
 
 
