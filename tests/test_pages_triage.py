@@ -13,6 +13,7 @@ from fusion import jobs, kept, words
 from fusion.triage import audit, planting
 from fusion.triage.store import Condition, Run, Store
 from fusion.triage.verdicts import Verdicts
+from fusion.types import FusionError
 from pages.parts import triage_list, triage_run
 from tests import triage_app
 from tests.test_pages_streams_sets import said, told
@@ -266,3 +267,39 @@ def test_verdicts_of_elsewhere_are_added_and_a_file_that_is_none_is_said(app, st
     at.button(key="triage_load").click().run()
     assert "is no verdict" in at.error[0].value or "has the verdict" in at.error[0].value
     assert said_of(other) == said_of(store)
+
+
+def test_weights_of_ones_own_order_the_list_and_come_back_by_the_link(app, store: Store) -> None:
+    own = {"cosine": 0.0, "rank": 0.0, "margin": 1.0, "neighbours": 0.0}
+    at = app(queue=store.folder.name, show="all", weights=json.dumps(own))
+    by = store.page("part_margin", limit=150)
+    assert by["part_margin"].head(12).tolist() == pytest.approx(at.dataframe[0].value["part_margin"].tolist())
+    ids = list(triage_list_of(at).order)
+    assert len(ids) == 150
+    again = app(queue=store.folder.name, show="all", weights=json.dumps(own), pair=ids[120])
+    assert ids[120] in rows(again)
+    again.button(key="triage_keep").click().run()
+    assert again.query_params["pair"] == ids[121]
+    at.button(key="triage_weights_off").click().run()
+    assert rows(at) == first(store, 12)
+    for wrong in ("[1]", '{"nothing": 1}', '{"margin": -1}', "{"):
+        assert rows(app(queue=store.folder.name, show="all", weights=wrong)) == first(store, 12)
+
+
+def triage_list_of(at: AppTest) -> triage_list.Listing:
+    return at.session_state[triage_list.KEPT]
+
+
+def test_a_verdict_that_can_not_be_kept_is_said_and_the_row_stays(
+    app, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = app(queue=store.folder.name)
+
+    def full(self: Verdicts, id: str, verdict: str, note: str = "") -> None:
+        raise FusionError("The disk is full. Make room, and decide again.")
+
+    monkeypatch.setattr(Verdicts, "put", full)
+    at.button(key="triage_keep").click().run()
+    assert "The disk is full" in at.error[0].value
+    assert at.query_params["pair"] == first(store, 1)[0]
+    assert said_of(store) == {}

@@ -24,7 +24,7 @@ OWN = {
     "fusion": ("modality", "what", "tab"),
     "map": ("sel", "method", "dims", "seed", "space", "colour", "density", "labels", "filter", "tab"),
     "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),
-    "triage": ("queue", "who", "show", "take", "status", "sort", "find", "where", "pair", "sel", "tab"),
+    "triage": ("queue", "who", "show", "take", "status", "sort", "find", "where", "weights", "pair", "sel", "tab"),
     "compare": ("with", "switch", "id", "layer", "tab"),
     "runs": ("run", "beside", "tab"),
     "checkpoints": ("tab",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -42,7 +43,32 @@ def show(opened: Opened) -> None:
         with more:
             if more.open:
                 _more(opened)
+        if opened.store.count <= triage_list.LARGE and opened.store.meta.get("calibration"):
+            own = st.popover(t("queue.weights"), key="triage_weights", on_change="rerun")
+            with own:
+                if own.open:
+                    _weights(opened, dict(now.weights))
     _on(now.where)
+    if now.weights:
+        st.button(t("queue.weights.off"), key="triage_weights_off", type="tertiary", on_click=state.put,
+                  kwargs={"weights": None, "pair": None})  # fmt: skip
+
+
+def _weights(opened: Opened, now: dict[str, float]) -> None:
+    """A number a part: how much it weighs in an order of one's own."""
+    from pages.parts import triage_pair
+
+    told = (opened.store.meta.get("calibration") or {}).get("weights") or {}
+    st.caption(t("queue.weights.tell"))
+    chosen = {
+        name: st.number_input(triage_pair.named(name), 0.0, 1e5, float(now.get(name, told.get(name, 0.0))), 0.1,
+                              key=f"triage_weight_{name}", format="%.3g")
+        for name in opened.parts
+    }  # fmt: skip
+    st.button(
+        t("queue.weights.on"), key="triage_weights_on", type="primary", on_click=state.put,
+        kwargs={"weights": json.dumps(chosen, separators=(",", ":")), "sort": None, "pair": None},
+    )  # fmt: skip
 
 
 def _pick(name: str, options: object, now: object, said: object, width: int) -> None:
@@ -68,7 +94,7 @@ def column(name: str) -> str:
 
 def clear() -> None:
     """Back to the most suspicious, without any filter."""
-    state.put(show=None, take=50, status=None, sort=None, find=None, where=None, pair=None)
+    state.put(show=None, take=50, status=None, sort=None, find=None, where=None, weights=None, pair=None)
 
 
 def _more(opened: Opened) -> None:

@@ -7,7 +7,7 @@ that a key press asks nothing of the rows. Another filter, or the button beside 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -30,6 +30,7 @@ RANDOM = 50  # drawn for the estimate
 SHOWS = ("top", "random", "sel", "all")
 TAGGED = ("keep", "mismatch", "fix", "unsure")
 STATUSES = ("any", "open", "tagged", *TAGGED, "disagreement")
+LARGE = 50_000  # rows above which a list is not ordered anew
 KEPT = "triage_list"
 
 
@@ -45,6 +46,7 @@ class Wanted:
     find: str
     where: tuple[tuple[str, str, object], ...]
     who: str
+    weights: tuple[tuple[str, float], ...] = ()  # of the parts, where the reader chose them
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class Listing:
     count: int
     offset: int
     frame: pd.DataFrame
+    order: Mapping[str, float] | None = None  # {id: suspicion} under weights of one's own, the highest first
 
     @property
     def ids(self) -> list[str]:
@@ -71,9 +74,20 @@ def wanted(opened: Opened) -> Wanted:
     show = state.get("show") if state.get("show") in shows else SHOWS[0]
     status = state.get("status") if state.get("status") in STATUSES else STATUSES[0]
     sort = state.get("sort") if state.get("sort") in opened.store.columns else "suspicion"
-    return Wanted(
-        opened.token, show, state.whole("take") or TAKE, status, sort, state.get("find"), read(opened), state.get("who")
-    )  # fmt: skip
+    take, who = state.whole("take") or TAKE, state.get("who")
+    return Wanted(opened.token, show, take, status, sort, state.get("find"), read(opened), who, weights(opened))
+
+
+def weights(opened: Opened) -> tuple[tuple[str, float], ...]:
+    """Weights of parts in the address, () where the run's own hold, as they do for a set too large to order anew."""
+    given = state.get("weights")
+    if not given or opened.store.count > LARGE:
+        return ()
+    try:
+        found = {str(name): float(value) for name, value in json.loads(given).items()}
+    except (ValueError, TypeError, AttributeError):
+        return ()
+    return tuple((name, value) for name, value in found.items() if name in opened.parts and 0 <= value < 1e6)
 
 
 def read(opened: Opened) -> tuple[tuple[str, str, object], ...]:
@@ -99,14 +113,15 @@ def frozen(opened: Opened, *, anew: bool = False) -> Listing:
     if now is None or now.wanted != asked or anew:
         conditions = _conditions(opened, asked)
         count = opened.store.count_of(conditions)
-        latest = opened.verdicts().latest()
-        now = _read(opened, Listing(asked, latest, conditions, count, 0, _none()), _place(opened, asked, conditions))
+        latest, order = opened.verdicts().latest(), _order(opened, asked, conditions)
+        made = Listing(asked, latest, conditions, count, 0, _none(), order)
+        now = _read(opened, made, _place(opened, made))
     pair = state.get("pair")
     if not pair and len(now.frame):
         state.put(pair=now.ids[0])
     elif pair and pair not in now.ids and st.session_state.get("triage_sought") != (asked, pair):
         st.session_state["triage_sought"] = (asked, pair)  # a row outside the list is looked for once
-        now = _read(opened, now, _place(opened, asked, now.conditions))
+        now = _read(opened, now, _place(opened, now))
     return now
 
 
@@ -140,18 +155,39 @@ def row(opened: Opened, listing: Listing, id: str) -> Mapping[str, object]:
 
 def _read(opened: Opened, listing: Listing, offset: int) -> Listing:
     """The same list with the rows from a place on; kept for the next run of the script."""
-    frame = opened.store.page(listing.wanted.sort, listing.conditions, offset, PAGE)
-    made = Listing(listing.wanted, listing.latest, listing.conditions, listing.count, offset, frame)
+    if listing.order is None:
+        frame = opened.store.page(listing.wanted.sort, listing.conditions, offset, PAGE)
+    else:
+        ids = list(listing.order)[offset : offset + PAGE]
+        frame = opened.store.take(ids).assign(suspicion=[listing.order[id] for id in ids])
+    made = replace(listing, offset=offset, frame=frame)
     st.session_state[KEPT] = made
     return made
 
 
-def _place(opened: Opened, asked: Wanted, conditions: tuple[Condition, ...]) -> int:
+def _order(opened: Opened, asked: Wanted, conditions: tuple[Condition, ...]) -> Mapping[str, float] | None:
+    """The rows of the list by a suspicion under weights of one's own; None where the run's order holds."""
+    if not asked.weights or asked.sort != "suspicion":
+        return None
+    from fusion.triage.score import Calibration, reweighed
+
+    store = opened.store
+    calibration = Calibration.read(store.meta.get("calibration") or {})
+    frame = store.page(where=conditions, limit=store.count)
+    values = reweighed(frame, dict(asked.weights), calibration)
+    frame = frame.assign(own=values).sort_values("own", ascending=False, kind="stable", na_position="last")
+    return dict(zip(frame["id"].astype(str), frame["own"].astype(float), strict=True))
+
+
+def _place(opened: Opened, listing: Listing) -> int:
     """Where the page begins that has the row looked at; 0 where it isn't in the list, or the order is another."""
     pair = state.get("pair")
-    if not pair or asked.sort != "suspicion":
+    if not pair or listing.wanted.sort != "suspicion":
         return 0
-    found = opened.store.place(pair, conditions)
+    if listing.order is not None:
+        ids = list(listing.order)
+        return ids.index(pair) // PAGE * PAGE if pair in listing.order else 0
+    found = opened.store.place(pair, listing.conditions)
     return 0 if found is None else found // PAGE * PAGE
 
 

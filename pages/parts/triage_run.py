@@ -12,7 +12,7 @@ from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, state, using, work
 from pages.parts.chrome import plain
-from pages.parts.runs_told import length
+from pages.parts.runs_told import about, length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,7 +247,8 @@ def _unfinished(run: Run) -> None:
     folder = str(run.meta.get("checkpoint_folder", ""))
     given += ["--checkpoint", folder] if folder else []
     given += ["--out", str(run.folder)] if token(run).startswith("at-") else []
-    key = next((one.key for one in jobs.listed() if one.alive and one.notes.get("triage") == (str(run.folder),)), "")
+    going = ((one.key, about(one.arguments)) for one in jobs.listed() if one.alive)  # here or in a terminal
+    key = next((name for name, told in going if told.verb == given[0] and told.things[:1] == (given[1],)), "")
     with st.container(border=True, key="card_unfinished"):
         st.markdown(f"**{t('queue.half', done=f'{run.done:,}', count=f'{run.count:,}')}**")
         work.follow(key or _key(given), given, t("queue.half.tell"), t("queue.half.go"), _ended)
