@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache
 from pages.parts.chrome import plain
@@ -23,6 +22,7 @@ ORDER = ("match", "cosine", "rank", "margin", "neighbours", "conflict", "loss", 
 SAID = 0.5  # of a part above which it speaks against the pair
 REASONS = 3  # sentences at most
 OTHERWISE = ("match", "cosine", "rank", "neighbours")  # parts that other kinds of sets say in other words
+SIDE = 512  # pixels of a picture at most
 LONGEST = 900  # characters of a text
 
 
@@ -65,10 +65,12 @@ def _halves(opened: Opened, row: Mapping[str, object]) -> None:
 
 
 def _picture(image: Image, id: str, width: int | None = None) -> None:
-    try:
-        st.image(cache.shown(image), width=width or "stretch", alt=t("queue.picture", id=plain(id, 60)))
-    except FusionError as error:
-        st.warning(plain(str(error), 200))
+    """A picture within the page itself: a file of the server's would be gone when a key comes before it was fetched."""
+    small = cache.thumbnail(image, SIDE)
+    if small is None:
+        st.caption(t("queue.no_picture"))
+    else:
+        st.image(small, width=width or "stretch", alt=t("queue.picture", id=plain(id, 60)))
 
 
 def reason(opened: Opened, row: Mapping[str, object]) -> str:
