@@ -57,7 +57,7 @@ def _unread(store: Store) -> None:
 
     meta = store.meta
     if meta["problems"]:
-        print(f"{meta['problems']:,} samples were looked at without their picture:")
+        print(f"Looked at without their picture ({meta['problems']:,}):")
         for row in store.page("row", [Condition("problem", "filled")], limit=SHOWN).to_dict("records"):
             print(f"  {row['id']}: {row['problem']}")
         if meta["problems"] > SHOWN:

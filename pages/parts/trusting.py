@@ -66,7 +66,7 @@ def _signals(found: Trusted, key: tuple[Hashable, ...]) -> None:
     grid.show(lambda: cache.made(lambda: trusted.signals(found.rows), "trusted", *key), "trusted")
     if found.rows:
         with st.container(border=True, key="card_trust_table"):
-            table = trusted.numbers(found.rows)
+            table = trusted.numbers(found.rows).dropna(axis=1, how="all")  # nobody needs a column of nothing
             columns = table.select_dtypes("float32").columns
             config = {name: st.column_config.NumberColumn(format="%.2f") for name in columns}
             alt = t("views.trusted.alt", count=len(table))
