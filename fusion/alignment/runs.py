@@ -47,6 +47,11 @@ MEAFORMER: dict[str, Any] = {"width": WIDTH, "detach_phi": True}
 Say = Callable[[str], None]
 
 
+def defaults(system: str) -> dict[str, Any]:
+    """The settings that a training of a system starts from, where they are not those of its own fields."""
+    return DEFAULTS | (MEAFORMER if system == "meaformer" else {})
+
+
 @dataclass(frozen=True)
 class Task:
     """What a run reads: the data set, its features, and how links are split."""

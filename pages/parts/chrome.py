@@ -133,7 +133,7 @@ def _selection_card() -> None:
             state.put(data=chosen.data)
             go("inspect", id=chosen.primary)
         if st.session_state.get("page") != "triage":
-            own = {"data": chosen.data, "sel": st.session_state["sel"], "show": "sel"}
+            own = {"data": chosen.data, "sel": state.get("sel"), "show": "sel"}
             link("triage", t("chrome.triage", count=f"{len(chosen.ids):,}"), **own)
 
 

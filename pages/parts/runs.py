@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusion.jobs import JobStatus
 
 TABS = ("list", "start")
-EVERY = 2.0  # seconds between two looks while something runs
+EVERY, IDLE = 2.0, 5.0  # seconds between two looks while something runs, and while nothing does
 MOST = 100  # rows at once
 LINES = 40  # of a log
 BUNDLED = ("train", "late", "--data", "emoji-groups", "--epochs", "10")  # a minute or two on a laptop
@@ -34,6 +34,14 @@ def show() -> None:
             _live()
         else:
             _all()
+            _waiting()
+
+
+@chrome.fragment(run_every=IDLE)
+def _waiting() -> None:
+    """Notice what is started elsewhere: in a terminal, or in another tab."""
+    if any(one.alive for one in jobs.listed()):
+        st.rerun(scope="app")
 
 
 @chrome.fragment(run_every=EVERY)

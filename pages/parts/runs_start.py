@@ -194,9 +194,9 @@ def _usual_settings(kind: Kind, system: str) -> dict[str, Any]:
 
         return vars(SETTINGS)
     if kind == "graph":
-        from fusion.alignment.runs import DEFAULTS, MEAFORMER
+        from fusion.alignment.runs import defaults
 
-        return DEFAULTS | (MEAFORMER if system == "meaformer" else {})
+        return defaults(system)
     if kind == "triples":
         from fusion.links.runs import DEFAULTS as LINKS
 

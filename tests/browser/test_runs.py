@@ -58,8 +58,7 @@ def test_what_a_terminal_started_moves_on_the_page_and_can_be_stopped_there(
     page.get_by_role("button", name=EN["runs.none.train"]).wait_for()
     child = subprocess.Popen([sys.executable, "-c", TRAINING], env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        page.reload()
-        stop = widget(page, "run_stop").locator("button").first
+        stop = widget(page, "run_stop").locator("button").first  # it comes by itself
         stop.wait_for()
         told = widget(page, "card_run").get_by_text("of 400.").first
         told.wait_for()
