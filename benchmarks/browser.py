@@ -185,7 +185,7 @@ def edited(chrome: Browser, server: Server, checkpoint: str) -> list[Row]:
     settled(page, 240)
     pick(page, "bench_how", catalogue("en")["edits.how.noise"])
     page.evaluate(WATCH)
-    slider = page.locator(".st-key-bench_noise [role=slider]")
+    slider = page.locator(".st-key-bench_noise").get_by_role("slider")
     taken = []
     for _ in range(EDITS):
         slider.press("ArrowRight")
