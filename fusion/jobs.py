@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -250,8 +251,12 @@ def run(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         state = "stopped"
         raise SystemExit(STOPPED) from None
+    except Exception:
+        traceback.print_exc()  # before it is told that the job has ended: its last words are read then
+        raise SystemExit(1) from None
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         leave(folder, state)
 
 

@@ -66,6 +66,7 @@ def told(main: Callable[[], int], arguments: Sequence[str]) -> int:
             raise
         finally:
             sys.stderr = terminal
+            log.flush()  # its last words are read once it has ended
             jobs.leave(folder, state)
 
 
