@@ -10,10 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from fusion import checkpoints, data, versus, words
 from pages.parts import cache
+from tests.opening import nothing_broken, opened
 from tests.test_pages_streams_sets import said, told
 from tests.test_versus import SETS, found, home  # noqa: F401  the fixture `home` is asked for by name
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -25,22 +24,15 @@ def app(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFi
         monkeypatch.setitem(data.KINDS, key, "streams")
         cache.forget_data(key)
 
-    def opened(**query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
-        for name, value in ({"lang": "en", "ckpt": "one", "data": "emoji-groups"} | query).items():
-            at.query_params[name] = value
-        words.use(query.get("lang", "en"))
-        at.switch_page("pages/compare.py")
-        at.run()
-        assert not at.exception
-        return at
+    def at(**query: str) -> AppTest:
+        found = opened("compare", {"ckpt": "one", "data": "emoji-groups"} | query, 300)
+        assert not found.exception
+        return found
 
-    yield opened
-    words.use("en")
+    with nothing_broken(caplog):
+        yield at
     for key in SETS:
         cache.forget_data(key)
-    broken = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert not broken, broken
 
 
 def test_without_a_second_one_the_page_says_what_to_choose(app) -> None:

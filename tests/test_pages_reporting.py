@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from fusion import jobs, words
+from fusion import jobs
 from fusion.files import home
+from tests.opening import opened
 
-ROOT = Path(__file__).resolve().parent.parent
 SHOWN = [
     ("inspect", {"ckpt": "maf-gloss", "story": "fits"}, ["--text=NASA astronaut", "--image="]),
     ("inspect", {"ckpt": "maf-gloss", "data": "gloss", "id": "a03930630-0", "edit": "image:remove"},
@@ -27,21 +26,13 @@ SHOWN = [
 ]  # fmt: skip
 
 
-def _open(page: str, query: dict[str, str]) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-    for name, value in query.items():
-        at.query_params[name] = value
-    words.use("en")
-    return at.switch_page(f"pages/{page}.py").run()
-
-
 @pytest.mark.parametrize(("page", "query", "told"), SHOWN)
 def test_the_command_line_is_told_what_the_page_shows(
     page: str, query: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch, fusion_home: Path
 ) -> None:
     started: list[tuple[list[str], str]] = []
     monkeypatch.setattr(jobs, "start", lambda arguments, key: started.append((list(arguments), key)))
-    at = _open(page, query)
+    at = opened(page, query)
     assert not at.exception
     button = next(one for one in at.button if one.label == "Make the report")
     button.click().run()
@@ -54,14 +45,14 @@ def test_the_command_line_is_told_what_the_page_shows(
     assert out.parent == home() / "reports"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("<!doctype html>", encoding="utf-8")
-    again = _open(page, query)
+    again = opened(page, query)
     assert not [one for one in again.button if one.label == "Make the report"], "it is there: it is handed out"
     assert [one for one in again.get("download_button") if "report" in str(one.proto.label)]
 
 
 def test_without_a_sample_there_is_nothing_to_report(fusion_home: Path) -> None:
-    at = _open("inspect", {"ckpt": "late-groups", "data": "emoji-groups"})
+    at = opened("inspect", {"ckpt": "late-groups", "data": "emoji-groups"})
     assert not [one for one in at.button if one.label == "Make the report"]
-    at = _open("inspect", {"ckpt": "late-groups", "data": "emoji-groups", "id": "nobody"})
+    at = opened("inspect", {"ckpt": "late-groups", "data": "emoji-groups", "id": "nobody"})
     assert not at.exception
     assert not [one for one in at.button if one.label == "Make the report"]

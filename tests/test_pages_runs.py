@@ -12,27 +12,19 @@ from streamlit.testing.v1 import AppTest
 from fusion import histories, jobs, words
 from pages.parts import runs, runs_told
 from pages.parts.runs_told import about
+from tests.opening import nothing_broken, opened
 from tests.test_pages_streams_sets import said, told
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def opened(**query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-        for name, value in ({"lang": "en"} | query).items():
-            at.query_params[name] = value
-        words.use(query.get("lang", "en"))
-        at.switch_page("pages/runs.py")
-        at.run()
-        assert not at.exception
-        return at
+    def at(**query: str) -> AppTest:
+        found = opened("runs", query)
+        assert not found.exception
+        return found
 
-    yield opened
-    words.use("en")
-    broken = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert not broken, broken
+    with nothing_broken(caplog):
+        yield at
 
 
 @pytest.fixture

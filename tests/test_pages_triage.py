@@ -16,9 +16,8 @@ from fusion.triage.verdicts import Verdicts
 from fusion.types import FusionError
 from pages.parts import triage_list, triage_run
 from tests import triage_app
+from tests.opening import nothing_broken, opened
 from tests.test_pages_streams_sets import said, told
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -28,20 +27,13 @@ def store(fusion_home: Path, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def opened(**query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-        for name, value in ({"lang": "en"} | query).items():
-            at.query_params[name] = value
-        words.use(query.get("lang", "en"))
-        at.switch_page("pages/triage.py")
-        at.run()
-        assert not at.exception
-        return at
+    def at(**query: str) -> AppTest:
+        found = opened("triage", query)
+        assert not found.exception
+        return found
 
-    yield opened
-    words.use("en")
-    broken = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert not broken, broken
+    with nothing_broken(caplog):
+        yield at
 
 
 def rows(at: AppTest) -> list[str]:
