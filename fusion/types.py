@@ -84,6 +84,7 @@ class Sample:
     split: str = ""  # train | valid | test | "" when it was never split
     target: tuple[str, ...] | int | float | None = None  # tags by word, class, score
     note: Mapping[str, str] = field(default_factory=dict)  # other columns, for filters and captions
+    problem: str = ""  # why it lacks a part, where its data set meant it to have one
 
     def text(self) -> str:
         """The raw text, "" without one."""

@@ -131,6 +131,12 @@ def test_each_bad_row_is_named_and_the_rest_loads(folder: Path) -> None:
     ]
     data = table(folder, "\n".join(rows))
     assert [sample.id for sample in data.samples] == ["1", "11"]
+    lacking = {sample.id: (list(sample.parts), sample.problem) for sample in data.incomplete}
+    assert list(lacking) == ["2", "3", "4", "5", "6", "10"]
+    assert lacking["2"] == (["text"], 'There is no file "img/none.png".')
+    assert lacking["3"] == (["image"], "Its text is empty.")
+    assert data.get("2") is data.incomplete[0]
+    assert data.head(2).incomplete == ()
     assert [int(problem.split(":")[0].removeprefix("line ")) for problem in data.problems] == list(range(3, 13))
     said = "\n".join(data.problems)
     for words in (
@@ -359,6 +365,12 @@ def test_a_folder_of_captions_pairs_by_name(folder: Path) -> None:
         '"alone.txt": there is no',
     ):
         assert words in said
+    lacking = {sample.id: (list(sample.parts), sample.problem) for sample in data.incomplete}
+    assert sorted(lacking) == ["alone.txt", "bad.png", "img/c.png"]
+    assert lacking["alone.txt"] == (["text"], "There is no picture for this caption.")
+    assert data.get("img/c.png").image().open().size == (4, 4)
+    (folder / "alone.txt").write_text("Still no picture", encoding="utf-8")
+    assert open_data(folder).digest != data.digest
 
 
 def test_names_that_are_not_utf8_are_passed_by(folder: Path) -> None:
@@ -419,6 +431,8 @@ def test_a_twitter_folder_keeps_its_words_and_tags(folder: Path) -> None:
     assert first.target == ("O", "O", "B-PER", "I-PER")
     assert first.image().open().size == (4, 4)
     assert second.image() is None
+    assert second.problem.startswith('There is no file "twitter2015_images/12.jpg')
+    assert first.problem == ""
     assert second.target == ("I-LOC", "I-LOC", "O", "B-MISC")
     assert data.split("test").samples[0].target == ("O", "O", "O")
     assert any("begin with I-" in note and "train 1, valid 1" in note for note in data.notes)

@@ -239,7 +239,7 @@ def huge() -> bytes:
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pairs, of which one picture is damaged, one huge and one not there."""
+    """Thirteen pairs: one picture is damaged, one huge, one not there, and one has no text."""
     folder = tmp_path_factory.mktemp("pairs")
     pictures = sorted((ASSETS / "data" / "gallery").rglob("*.jpg"))[:9]
     assert len(pictures) == 9
@@ -249,25 +249,31 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff and nothing more")
     (folder / "huge.png").write_bytes(huge())
     lines += ["broken.jpg,A broken one,broken", "huge.png,A huge one,huge", "absent.jpg,None,absent"]
+    lines += ["p0.jpg,,silent"]
     (folder / "pairs.csv").write_text("image,text,id\n" + "\n".join(lines) + "\n", "utf-8")
     return folder / "pairs.csv"
 
 
 @pytest.fixture(scope="module")
 def inspected(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The twelve pairs under the untrained encoders."""
+    """The thirteen pairs under the untrained encoders."""
     return inspect_set(str(manifest), out=tmp_path_factory.mktemp("inspected") / "run")
 
 
 def test_pictures_that_cant_be_read_are_marked_and_the_run_goes_on(inspected: Store) -> None:
     frame = inspected.page(limit=20).set_index("id")
-    assert len(frame) == 11
+    assert len(frame) == 13
     assert "no picture, or a damaged one" in frame.at["broken", "problem"]
     assert "megapixels" in frame.at["huge", "problem"]
-    assert frame["problem"].ne("").sum() == inspected.meta["problems"] == 2
+    assert frame.at["absent", "problem"] == 'There is no file "absent.jpg".'
+    assert frame.at["absent", "text"] == "None"
+    assert frame.at["silent", "problem"] == "Its text is empty."
+    assert frame.at["silent", "picture"]
+    assert frame["problem"].ne("").sum() == inspected.meta["problems"] == 4
     assert "absent.jpg" in inspected.meta["left_out"][0]
-    assert frame["cosine"].isna().sum() == 2
+    assert frame["cosine"].isna().sum() == 4
     assert frame["suspicion"].notna().sum() >= 9
+    assert inspected.count == inspected.meta["count"] == 13
 
 
 def test_the_command_line_makes_a_run_and_takes_verdicts_out_and_in(manifest: Path, tmp_path: Path) -> None:
@@ -278,7 +284,7 @@ def test_the_command_line_makes_a_run_and_takes_verdicts_out_and_in(manifest: Pa
 
     made = fusion("inspect-set", manifest, "--out", tmp_path / "run")
     assert made.returncode == 0, made.stderr
-    assert "11 samples" in made.stdout
+    assert "13 samples" in made.stdout
     assert "Most suspicious: " in made.stdout
     assert "broken: " in made.stdout
     assert "absent.jpg" in made.stdout
@@ -306,7 +312,7 @@ def test_the_cleaned_manifest_opens_again_without_the_mismatches(
     ann.put("s1", "mismatch")
     bo.put("s1", "keep")
     bo.put("s2", "fix", "=other()")
-    assert ann.cleaned(inspected, tmp_path / "clean.csv") == 11
+    assert ann.cleaned(inspected, tmp_path / "clean.csv") == 12
     frame = pd.read_csv(tmp_path / "clean.csv", keep_default_na=False, encoding="utf-8-sig").set_index("id")
     assert "s0" not in frame.index
     assert frame.at["s1", "triage_verdict"] == "disagreement"
@@ -317,7 +323,7 @@ def test_the_cleaned_manifest_opens_again_without_the_mismatches(
     before = open_data(manifest).get("s4").image()
     beside = manifest.parent / "clean.csv"
     try:
-        assert ann.cleaned(inspected, beside) == 11
+        assert ann.cleaned(inspected, beside) == 12
         for again in (open_data(tmp_path / "clean.csv"), open_data(beside)):
             assert len(again) == 10  # the picture that wasn't there still isn't
             assert again.get("s4").image() == before

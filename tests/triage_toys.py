@@ -51,7 +51,7 @@ class Toy(Inspector):
         return super().__call__(number)
 
     def _pipeline_of(self, samples: object) -> Chunk:
-        assert isinstance(samples, list)
+        assert isinstance(samples, tuple | list)
         rows = [int("".join(filter(str.isdigit, sample.text()))) for sample in samples]
         text = np.stack([unit(row) for row in rows])
         noise = np.stack([unit(10**6 + row) for row in rows])

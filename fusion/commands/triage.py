@@ -52,18 +52,18 @@ def inspect_set(options: argparse.Namespace) -> int:
 
 
 def _unread(store: Store) -> None:
-    """The list at the end: what couldn't be read, and rows that the reader left out."""
+    """The list at the end: samples without a half, and what the reader of the data noted."""
     from fusion.triage.store import Condition
 
     meta = store.meta
     if meta["problems"]:
-        print(f"Looked at without their picture ({meta['problems']:,}):")
+        print(f"Looked at with one half alone ({meta['problems']:,}):")
         for row in store.page("row", [Condition("problem", "filled")], limit=SHOWN).to_dict("records"):
             print(f"  {row['id']}: {row['problem']}")
         if meta["problems"] > SHOWN:
             print(f"  and {meta['problems'] - SHOWN:,} more")
     if meta["left_out_count"]:
-        print(f"Noted of the manifest, mostly rows that were left out ({meta['left_out_count']:,}):")
+        print(f"Noted when the data was read ({meta['left_out_count']:,}):")
         for sentence in meta["left_out"][:SHOWN]:
             print(f"  {sentence}")
         if meta["left_out_count"] > SHOWN:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fusion.data.dataset import DataSet
 from fusion.data.decoding import decode
-from fusion.data.pairs import SPLITS, user_key, writable
+from fusion.data.pairs import SPLITS, sentence, user_key, writable
 from fusion.data.pictures import SUFFIXES, Pictures
 from fusion.data.tables import READERS
 from fusion.files import digest, shorten
@@ -32,25 +32,33 @@ def read(root: Path) -> DataSet:
     finder = Pictures(root)
     problems: list[str] = []
     samples: list[Sample] = []
+    incomplete: list[Sample] = []
     used = set()
     content = []
     for name in pictures:
         caption = name.rpartition(".")[0] + ".txt"
         used.add(caption)
-        if caption not in captions:
-            problems.append(f'"{shorten(name)}": it has no caption; put a .txt file of the same name beside it')
-            continue
         path, wrong = finder.find(name)
-        raw, unread = _caption(finder, caption)
-        if path is None or unread:
+        raw, unread = "", "it has no caption; put a .txt file of the same name beside it"
+        if caption in captions:
+            raw, unread = _caption(finder, caption)
+        parts: dict[str, Part] = {} if unread else {"text": Text(raw)}
+        if path is not None:
+            parts["image"] = Image(path=path)
+        if wrong or unread:
             problems.append(f'"{shorten(name)}": {wrong or unread}')
+            if parts:
+                incomplete.append(Sample(writable(name), parts, _split(name), problem=sentence(wrong or unread)))
             continue
-        top = name.partition("/")[0].lower() if "/" in name else ""
-        split = SPLITS.get(top, top)
         content.append(raw)
-        parts: dict[str, Part] = {"text": Text(raw), "image": Image(path=path)}
-        samples.append(Sample(writable(name), parts, split if split in ("train", "valid", "test") else ""))
-    problems += [f'"{shorten(name)}": there is no picture for this caption' for name in captions if name not in used]
+        samples.append(Sample(writable(name), parts, _split(name)))
+    for name in captions:
+        if name not in used:
+            wrong = "there is no picture for this caption"
+            raw, unread = _caption(finder, name)
+            problems.append(f'"{shorten(name)}": {wrong}')
+            if not unread:
+                incomplete.append(Sample(writable(name), {"text": Text(raw)}, _split(name), problem=sentence(wrong)))
     if not samples:
         table = (
             f' There is a table: to open it, name the file itself, such as "{shorten(tables[0])}".' if tables else ""
@@ -59,8 +67,18 @@ def read(root: Path) -> DataSet:
             f'None of the {len(pictures)} pictures in "{root.name}" has a caption that can be read. '
             f"The first: {problems[0]}.{table}"
         )
-    mark = digest("captions", finder.fingerprint(), "\n".join(content))
-    return DataSet(user_key(root), root.name, tuple(samples), tuple(problems), "yours", root, mark, (), str(root))
+    content += [f"{sample.id}\t{sample.text()}" for sample in incomplete]
+    return DataSet(
+        user_key(root), root.name, tuple(samples), tuple(problems), "yours", root,
+        digest("captions", finder.fingerprint(), "\n".join(content)), (), str(root), incomplete=tuple(incomplete),
+    )  # fmt: skip
+
+
+def _split(name: str) -> str:
+    """The split that the top folder of a path is named after, "" without one."""
+    top = name.partition("/")[0].lower() if "/" in name else ""
+    split = SPLITS.get(top, top)
+    return split if split in ("train", "valid", "test") else ""
 
 
 def _listed(root: Path) -> tuple[list[str], dict[str, None], list[str]]:

@@ -41,6 +41,7 @@ class DataSet:
     graph: GraphSet | None = None  # two knowledge graphs whose entities the samples are
     triples: TripleSet | None = None  # one knowledge graph whose links are to be predicted
     streams: StreamSet | None = None  # sequences of several modalities, with a score or a class
+    incomplete: tuple[Sample, ...] = ()  # rows with one half, left out of the samples; a run over the set lists them
 
     def __post_init__(self) -> None:
         for rows in (self.graph, self.triples, self.streams):
@@ -73,11 +74,20 @@ class DataSet:
         return found
 
     def get(self, id: str) -> Sample:
-        """The sample of an id. Raises FusionError when there is none."""
-        row = self.index.get(id)
-        if row is None:
+        """The sample of an id, an incomplete one too. Raises FusionError when there is none."""
+        found = self.find(id)
+        if found is None:
             raise FusionError(f'"{self.name}" has no sample "{id[:80]}"; its ids are like {_examples(self.samples)}.')
-        return self.samples[row]
+        return found
+
+    def find(self, id: str) -> Sample | None:
+        """As `get`, None when there is none."""
+        row = self.index.get(id)
+        return self._halves.get(id) if row is None else self.samples[row]
+
+    @cached_property
+    def _halves(self) -> dict[str, Sample]:
+        return {sample.id: sample for sample in self.incomplete}
 
     def summary(self) -> dict[str, Any]:
         """Counts, splits and problems, as `python -m fusion data --json` prints them. Any: what JSON holds."""
@@ -125,8 +135,9 @@ class DataSet:
         key = f"{self.key}-{how.replace(' ', '-')}"
         streams = None if self.streams is None else self.streams.take(rows)
         return replace(
-            self, key=key, samples=samples, digest=digest(self.digest, how), graph=None, triples=None, streams=streams
-        )
+            self, key=key, samples=samples, digest=digest(self.digest, how), incomplete=(), graph=None, triples=None,
+            streams=streams,
+        )  # fmt: skip
 
 
 def _links(found: TripleSet) -> dict[str, Any]:

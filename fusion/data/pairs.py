@@ -1,6 +1,7 @@
 """A table of pairs of the user: columns for the image and the text, and where there are any, for label, id and split.
 
-A row that can't be used is named and left out; the rest loads. Pictures are looked up, not opened.
+A row that can't be used is named and left out; the rest loads. Of what is left out, the rows with a text or a picture
+alone are kept beside the samples (`incomplete`). Pictures are looked up, not opened.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def read(path: Path) -> DataSet:
         _require(where, table, path.name)
         pictures = Pictures(path.parent)
         problems = list(table.problems)
-        samples = _samples(table, where, pictures, problems)
+        samples, incomplete = _samples(table, where, pictures, problems)
     if not samples:
         first = (
             f" The first: {problems[0]}."
@@ -51,6 +52,7 @@ def read(path: Path) -> DataSet:
     return DataSet(
         user_key(path), path.name, tuple(samples), tuple(problems), "yours", path.parent,
         digest("pairs", file_digest(path), pictures.fingerprint()), tuple(table.notes), str(path),
+        incomplete=incomplete,
     )  # fmt: skip
 
 
@@ -76,6 +78,11 @@ def writable(text: str) -> str:
     return text if text.isascii() and "\x00" not in text else UNWRITABLE.sub("\ufffd", text)
 
 
+def sentence(wrong: str) -> str:
+    """What is wrong with a row, as it stands alone."""
+    return f"{wrong[:1].upper()}{wrong[1:]}."
+
+
 def _require(where: dict[str, int], table: Table, name: str) -> None:
     missing = [role for role in ("image", "text") if role not in where]
     if not missing:
@@ -90,21 +97,32 @@ def _require(where: dict[str, int], table: Table, name: str) -> None:
     )
 
 
-def _samples(table: Table, where: dict[str, int], pictures: Pictures, problems: list[str]) -> list[Sample]:
+def _samples(
+    table: Table, where: dict[str, int], pictures: Pictures, problems: list[str]
+) -> tuple[list[Sample], tuple[Sample, ...]]:
+    """The rows that can be used, and those with a text or a picture alone."""
     others = [(name, i) for i, name in enumerate(table.columns) if i not in where.values() and name][:NOTES]
     label_at, id_at, split_at = (where.get(role) for role in ("label", "id", "split"))
     image_at, text_at = where["image"], where["text"]
     names, targets = _targets([cells[label_at] for _, cells in table.rows] if label_at is not None else [])
     seen: dict[str, int] = {}
-    samples = []
+    samples: list[Sample] = []
+    incomplete: dict[str, Sample] = {}
     for row, (number, cells) in enumerate(table.rows):
         place = f"{table.place} {number}"
         text, why = _text(cells[text_at])
         image, wrong = _image(cells[image_at], pictures)
         id = writable(plain(cells[id_at]).strip()) if id_at is not None else ""
         id = id or f"{table.place}{number}"
+        split = plain(cells[split_at]).strip().lower() if split_at is not None else ""
+        split = writable(SPLITS.get(split, split))
+        note = {name: writable(plain(cells[i]))[:NOTE] for name, i in others if cells[i] not in (None, "")}
         if text is None or image is None:
             problems.append(f"{place}: {why or wrong}")
+            if text is not None:
+                incomplete.setdefault(id, Sample(id, {"text": text}, split, None, note, sentence(wrong)))
+            elif image is not None:
+                incomplete.setdefault(id, Sample(id, {"image": image}, split, None, note, sentence(why)))
             continue
         if id in seen:
             problems.append(f'{place}: the id "{shorten(id)}" is that of {table.place} {seen[id]}; that one stays')
@@ -112,16 +130,14 @@ def _samples(table: Table, where: dict[str, int], pictures: Pictures, problems: 
         seen[id] = number
         if why:
             problems.append(f"{place}: {why}")
-        note = {name: writable(plain(cells[i]))[:NOTE] for name, i in others if cells[i] not in (None, "")}
         target: tuple[str, ...] | int | float | None = None
         if targets and names[row]:
             note["label"] = writable(names[row])[:NOTE]
             text, target, wrong = _fitted(text, targets[row])
             if wrong:
                 problems.append(f"{place}: {wrong}")
-        split = plain(cells[split_at]).strip().lower() if split_at is not None else ""
-        samples.append(Sample(id, {"text": text, "image": image}, writable(SPLITS.get(split, split)), target, note))
-    return samples
+        samples.append(Sample(id, {"text": text, "image": image}, split, target, note))
+    return samples, tuple(sample for id, sample in incomplete.items() if id not in seen)
 
 
 def _text(cell: object) -> tuple[Text | None, str]:

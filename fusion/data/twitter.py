@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fusion.data.dataset import DataSet
 from fusion.data.decoding import decode
-from fusion.data.pairs import user_key, writable
+from fusion.data.pairs import sentence, user_key, writable
 from fusion.data.pictures import Pictures
 from fusion.files import digest, shorten
 from fusion.types import FusionError, Image, Sample, Text
@@ -59,14 +59,16 @@ def read(root: Path) -> DataSet:
             late[split] += _late(tags)
             words = tuple(writable(token) or "\ufffd" for token, _ in tokens)
             parts: dict[str, Text | Image] = {"text": Text(" ".join(words), words)}
+            lacks = ""
             if names:
                 found, wrong = pictures.find(f"{names}/{image_id}.jpg")
                 if found is None:
+                    lacks = sentence(wrong)
                     problems.append(f'"{path.name}", line {line}: {wrong}; the text stays without it')
                 else:
                     parts["image"] = Image(path=found)
             id = f"{split}-{image_id}" + (f"-{seen[image_id]}" if seen[image_id] > 1 else "")
-            samples.append(Sample(id, parts, split, tags))
+            samples.append(Sample(id, parts, split, tags, problem=lacks))
     if not samples:
         raise FusionError(
             f'"{root.name}" has no tweet that can be read: {problems[0] if problems else "its files are empty"}.'

@@ -114,7 +114,17 @@ class Inspector:
     @property
     def shards(self) -> int:
         """How many shards there are."""
-        return -(-len(self.dataset) // self.size) if self.dataset.kind == "pairs" else 1
+        return -(-self.count // self.size) if self.dataset.kind == "pairs" else 1
+
+    @property
+    def count(self) -> int:
+        """How many samples there are, incomplete ones included."""
+        return len(self.dataset) + len(self.dataset.incomplete)
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """What is looked at, in order: the samples, then those that lack a half."""
+        return (*self.dataset.samples, *self.dataset.incomplete)
 
     def check(self) -> None:
         """Raises FusionError when the checkpoint doesn't read such data, before anything is looked at."""
@@ -135,8 +145,7 @@ class Inspector:
         """Look at one shard. progress: called with samples done and their number, of a set of one shard alone."""
         kind = self.dataset.kind
         if kind == "pairs":
-            rows = range(number * self.size, min((number + 1) * self.size, len(self.dataset)))
-            return self._pairs(number, [self.dataset.samples[row] for row in rows])
+            return self._pairs(number, self.samples[number * self.size : (number + 1) * self.size])
         assert self.checkpoint is not None, "see `check`"
         look = {"graph": _graph, "triples": _triples, "streams": _streams}[kind]
         frame, vectors = look(self.checkpoint, self.dataset, progress)
@@ -155,7 +164,7 @@ class Inspector:
         told: Columns = {
             "id": [s.id for s in samples], "split": [s.split for s in samples], "text": [s.text() for s in samples],
             "image": [observations.place_of(s, root) for s in samples],
-            "picture": [_picture(s) for s in samples], "problem": [made.failed.get(s.id, "") for s in samples],
+            "picture": [_picture(s) for s in samples], "problem": [made.failed.get(s.id, s.problem) for s in samples],
         }  # fmt: skip
         if self.checkpoint is not None:
             told["entities"] = made.said
@@ -181,7 +190,7 @@ class Inspector:
     @cached_property
     def _notes(self) -> list[str]:
         """The columns of the user's, the same for every shard."""
-        return list(dict.fromkeys(key for sample in self.dataset.samples for key in sample.note))[:NOTES]
+        return list(dict.fromkeys(key for sample in self.samples for key in sample.note))[:NOTES]
 
     @cached_property
     def _baseline(self) -> Any:  # Conse

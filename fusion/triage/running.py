@@ -84,7 +84,7 @@ def _facts(inspector: Inspector, data: DataSet | str) -> dict[str, Any]:
         "checkpoint": "" if checkpoint is None else checkpoint.name,
         "checkpoint_digest": against,
         "checkpoint_folder": "" if checkpoint is None else str(checkpoint.folder),
-        "count": len(dataset),
+        "count": inspector.count,
         "size": inspector.size,
         "shards": inspector.shards,
         "made_with": {

@@ -114,7 +114,8 @@ def _drawn(folder: str, stamp: int, count: int, _store: Store) -> list[str]:
 def _image(opened: Opened, id: str, place: str) -> Image | None:
     dataset = dataset_of(opened)
     if dataset is not None:
-        return dataset.get(id).image() if id in dataset.index else None
+        sample = dataset.find(id)
+        return None if sample is None else sample.image()
     from pathlib import Path
 
     from fusion.files import inside
