@@ -11,8 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from fusion import jobs, kept, words
 from fusion.triage import audit, planting
+from fusion.triage.score import Calibration
 from fusion.triage.store import Condition, Run, Store
 from fusion.triage.verdicts import Verdicts
+from fusion.triage.weighing import Weighing
 from fusion.types import FusionError
 from pages.parts import triage_list, triage_run
 from tests import triage_app
@@ -266,8 +268,11 @@ def test_weights_of_ones_own_order_the_list_and_come_back_by_the_link(app, store
     at = app(queue=store.folder.name, show="all", weights=json.dumps(own))
     by = store.page("part_margin", limit=150)
     assert by["part_margin"].head(12).tolist() == pytest.approx(at.dataframe[0].value["part_margin"].tolist())
-    ids = list(triage_list_of(at).order)
-    assert len(ids) == 150
+    weighing = Weighing.of(own, Calibration.read(store.meta["calibration"]))
+    ids = store.page(weighing, limit=150)["id"].tolist()
+    assert len(set(ids)) == 150
+    ten = app(queue=store.folder.name, take="10", weights=json.dumps(own))
+    assert rows(ten) == ids[:10], "the most suspicious by these weights, not by the run's"
     again = app(queue=store.folder.name, show="all", weights=json.dumps(own), pair=ids[120])
     assert ids[120] in rows(again)
     again.button(key="triage_keep").click().run()
@@ -276,10 +281,6 @@ def test_weights_of_ones_own_order_the_list_and_come_back_by_the_link(app, store
     assert rows(at) == first(store, 12)
     for wrong in ("[1]", '{"nothing": 1}', '{"margin": -1}', "{"):
         assert rows(app(queue=store.folder.name, show="all", weights=wrong)) == first(store, 12)
-
-
-def triage_list_of(at: AppTest) -> triage_list.Listing:
-    return at.session_state[triage_list.KEPT]
 
 
 def test_a_verdict_that_can_not_be_kept_is_said_and_the_row_stays(

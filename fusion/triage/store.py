@@ -4,6 +4,7 @@
     .folder .meta .count .columns      meta: the facts in meta.json; columns: {name: type as DuckDB calls it}
     .page(order="suspicion", where=(), offset=0, limit=100, descending=None) -> DataFrame
     .place(id, where) -> int | None    where a row stands in the pages of the default order
+    .page, .place and .first take as an order a Weighing, too: the suspicion under weights of one's own
     .count_of(where) .facets(column, where) -> [(value, count)] .span(column, where) -> (least, most) | None
     .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id]
     .vectors(name) -> (N, D) float16, memory-mapped; a row's line in it is its column `row`
@@ -30,6 +31,7 @@ import numpy as np
 
 from fusion.files import digest, home, inside, shorten
 from fusion.triage import tables
+from fusion.triage.weighing import Weighing
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -107,13 +109,18 @@ class Store:
             raise FusionError(f'The rows in "{shorten(folder.name)}" can\'t be read; run it again.') from error
 
     def page(
-        self, order: str = "suspicion", where: Sequence[Condition] = (), offset: int = 0, limit: int = 100,
+        self, order: str | Weighing = "suspicion", where: Sequence[Condition] = (), offset: int = 0, limit: int = 100,
         *, descending: bool | None = None,
     ) -> pd.DataFrame:  # fmt: skip
         """Some rows in an order, the most suspicious first unless another is asked for; rows without a value come last.
 
-        descending: None for the order of `suspicion` and parts (most first) and of other columns (least first).
+        order: a column, or weights of one's own, under which `suspicion` is what they make of a row; descending: None
+        for the order of `suspicion` and parts (most first) and of other columns (least first).
         """
+        if isinstance(order, Weighing):
+            found = self._weighed(order, where, offset, limit)
+            own = np.array([np.nan if value is None else value for _, value in found], np.float64)
+            return self._ranked([rank for rank, _ in found]).assign(suspicion=order.suspicion(own))
         column = self._named(order)
         most = (order == "suspicion" or order.startswith("part_")) if descending is None else descending
         if order == "suspicion" and most:
@@ -127,9 +134,27 @@ class Store:
         query = f"SELECT rank FROM rows {said} ORDER BY {by} LIMIT ? OFFSET ?"
         return self._ranked([row[0] for row in self._all(query, [*values, int(limit), int(offset)])])
 
-    def place(self, id: str, where: Sequence[Condition] = ()) -> int | None:
-        """How many rows stand before one in the default order, None when it isn't among them."""
+    def first(self, order: Weighing, count: int) -> list[int]:
+        """The ranks of the most suspicious rows under weights of one's own, in that order."""
+        return [rank for rank, _ in self._weighed(order, (), 0, count)]
+
+    def place(self, id: str, where: Sequence[Condition] = (), order: Weighing | None = None) -> int | None:
+        """How many rows stand before one in the default order, or under weights of one's own; None when it isn't among
+        them."""
         said, values = self._where((*where, Condition("id", "=", id)))
+        if order is not None:
+            by, given = self._weighing(order)
+            query = f"SELECT rank, coalesce({by}, '-infinity'::DOUBLE) FROM rows {said}"
+            here = self._all(query, [*given, *values])
+            if not here:
+                return None
+            said, values = self._where(where)
+            query = (
+                f"SELECT count(*) FROM (SELECT rank, coalesce({by}, '-infinity'::DOUBLE) AS own FROM rows {said}) "
+                "WHERE own > ? OR (own = ? AND rank < ?)"
+            )
+            rank, own = here[0]
+            return int(self._all(query, [*given, *values, own, own, rank])[0][0])
         found = self._all(f"SELECT rank FROM rows {said}", values)
         return None if not found else self.count_of((*where, Condition("rank", "<", found[0][0])))
 
@@ -248,6 +273,18 @@ class Store:
             else:
                 raise FusionError(f'"{shorten(how)}" compares nothing; there are {", ".join(HOWS)}.')
         return (f"WHERE {' AND '.join(said)}" if said else ""), values
+
+    def _weighing(self, order: Weighing) -> tuple[str, list[float]]:
+        """Weights of one's own as SQL. Raises FusionError on a part that isn't there."""
+        return order.sql({name: self._named(f"part_{name}") for name, _ in order.weights})
+
+    def _weighed(
+        self, order: Weighing, where: Sequence[Condition], offset: int, limit: int
+    ) -> list[tuple[int, float | None]]:
+        """(rank, what orders it) of some rows under weights of one's own."""
+        (by, given), (said, values) = self._weighing(order), self._where(where)
+        query = f"SELECT rank, {by} AS own FROM rows {said} ORDER BY own DESC NULLS LAST, rank LIMIT ? OFFSET ?"
+        return self._all(query, [*given, *values, int(limit), int(offset)])  # type: ignore[return-value]
 
     def _ranked(self, ranks: Sequence[int]) -> pd.DataFrame:
         """The rows of some ranks in that order. Ranks are found first, in one narrow column or two: all columns of a

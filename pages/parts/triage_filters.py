@@ -43,7 +43,7 @@ def show(opened: Opened) -> None:
         with more:
             if more.open:
                 _more(opened)
-        if opened.store.count <= triage_list.LARGE and opened.store.meta.get("calibration"):
+        if opened.store.meta.get("calibration"):
             own = st.popover(t("queue.weights"), key="triage_weights", on_change="rerun")
             with own:
                 if own.open:

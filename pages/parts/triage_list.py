@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusion.triage.store import Condition
+    from fusion.triage.weighing import Weighing
     from pages.parts.triage_run import Opened
 
 PAGE = 100  # rows that are read at once
@@ -30,7 +31,6 @@ RANDOM = 50  # drawn for the estimate
 SHOWS = ("top", "random", "sel", "all")
 TAGGED = ("keep", "mismatch", "fix", "unsure")
 STATUSES = ("any", "open", "tagged", *TAGGED, "disagreement")
-LARGE = 50_000  # rows above which a list is not ordered anew
 KEPT = "triage_list"
 
 
@@ -59,7 +59,7 @@ class Listing:
     count: int
     offset: int
     frame: pd.DataFrame
-    order: Mapping[str, float] | None = None  # {id: suspicion} under weights of one's own, the highest first
+    order: Weighing | None = None  # weights of one's own that it is ordered by
 
     @property
     def ids(self) -> list[str]:
@@ -79,9 +79,9 @@ def wanted(opened: Opened) -> Wanted:
 
 
 def weights(opened: Opened) -> tuple[tuple[str, float], ...]:
-    """Weights of parts in the address, () where the run's own hold, as they do for a set too large to order anew."""
+    """Weights of parts in the address, () where the run's own hold."""
     given = state.get("weights")
-    if not given or opened.store.count > LARGE:
+    if not given or not opened.store.meta.get("calibration"):
         return ()
     try:
         found = {str(name): float(value) for name, value in json.loads(given).items()}
@@ -111,9 +111,9 @@ def frozen(opened: Opened, *, anew: bool = False) -> Listing:
     now: Listing | None = st.session_state.get(KEPT)
     asked = wanted(opened)
     if now is None or now.wanted != asked or anew:
-        conditions = _conditions(opened, asked)
-        count = opened.store.count_of(conditions)
-        latest, order = opened.verdicts().latest(), _order(opened, asked, conditions)
+        order = _order(opened, asked)
+        conditions = _conditions(opened, asked, order)
+        count, latest = opened.store.count_of(conditions), opened.verdicts().latest()
         made = Listing(asked, latest, conditions, count, 0, _none(), order)
         now = _read(opened, made, _place(opened, made))
     pair = state.get("pair")
@@ -155,28 +155,20 @@ def row(opened: Opened, listing: Listing, id: str) -> Mapping[str, object]:
 
 def _read(opened: Opened, listing: Listing, offset: int) -> Listing:
     """The same list with the rows from a place on; kept for the next run of the script."""
-    if listing.order is None:
-        frame = opened.store.page(listing.wanted.sort, listing.conditions, offset, PAGE)
-    else:
-        ids = list(listing.order)[offset : offset + PAGE]
-        frame = opened.store.take(ids).assign(suspicion=[listing.order[id] for id in ids])
+    frame = opened.store.page(listing.order or listing.wanted.sort, listing.conditions, offset, PAGE)
     made = replace(listing, offset=offset, frame=frame)
     st.session_state[KEPT] = made
     return made
 
 
-def _order(opened: Opened, asked: Wanted, conditions: tuple[Condition, ...]) -> Mapping[str, float] | None:
-    """The rows of the list by a suspicion under weights of one's own; None where the run's order holds."""
+def _order(opened: Opened, asked: Wanted) -> Weighing | None:
+    """Weights of one's own to order the rows by; None where the run's order holds, or that of a column."""
     if not asked.weights or asked.sort != "suspicion":
         return None
-    from fusion.triage.score import Calibration, reweighed
+    from fusion.triage.score import Calibration
+    from fusion.triage.weighing import Weighing
 
-    store = opened.store
-    calibration = Calibration.read(store.meta.get("calibration") or {})
-    frame = store.page(where=conditions, limit=store.count)
-    values = reweighed(frame, dict(asked.weights), calibration)
-    frame = frame.assign(own=values).sort_values("own", ascending=False, kind="stable", na_position="last")
-    return dict(zip(frame["id"].astype(str), frame["own"].astype(float), strict=True))
+    return Weighing.of(dict(asked.weights), Calibration.read(opened.store.meta["calibration"]))
 
 
 def _place(opened: Opened, listing: Listing) -> int:
@@ -184,20 +176,19 @@ def _place(opened: Opened, listing: Listing) -> int:
     pair = state.get("pair")
     if not pair or listing.wanted.sort != "suspicion":
         return 0
-    if listing.order is not None:
-        ids = list(listing.order)
-        return ids.index(pair) // PAGE * PAGE if pair in listing.order else 0
-    found = opened.store.place(pair, listing.conditions)
+    found = opened.store.place(pair, listing.conditions, listing.order)
     return 0 if found is None else found // PAGE * PAGE
 
 
-def _conditions(opened: Opened, asked: Wanted) -> tuple[Condition, ...]:
+def _conditions(opened: Opened, asked: Wanted, order: Weighing | None) -> tuple[Condition, ...]:
     """What a row of the list must meet, with the verdicts of now. Raises FusionError on a filter that is none."""
     from fusion.triage.store import Condition
     from fusion.triage.verdicts import settled
 
     found: list[Condition] = []
-    if asked.show == "top":
+    if asked.show == "top" and order is not None:
+        found.append(Condition("rank", "in", tuple(opened.store.first(order, asked.take))))
+    elif asked.show == "top":
         found.append(Condition("rank", "<=", asked.take))
     elif asked.show == "random":
         found.append(Condition("id", "in", tuple(opened.drawn(RANDOM))))
