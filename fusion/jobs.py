@@ -276,7 +276,8 @@ def _progress(path: Path) -> tuple[int, int, str, float | None]:
         return 0, 0, "", None
     told = [json.loads(line) for line in lines]
     last = told[-1]
-    first = next(one for one in told if one["total"] == last["total"])  # what came before had another pace
+    stages = [(one["total"], re.sub(r"\d+", "", one["message"])) for one in told]
+    first = told[stages.index(stages[-1])]  # what came before had another pace
     left = None
     steps, passed = last["done"] - first["done"], last["time"] - first["time"]
     if steps > 0 and passed > 0:

@@ -21,7 +21,7 @@ import pytest
 from fusion.data import open_data
 from fusion.data.mismatch import mismatch
 from fusion.files import ASSETS
-from fusion.triage import recording, running, tables
+from fusion.triage import between, recording, running, tables
 from fusion.triage.running import inspect_set
 from fusion.triage.store import Condition, Store, runs
 from fusion.triage.verdicts import Verdicts
@@ -131,6 +131,17 @@ def test_wrong_pairs_come_first_and_every_row_once(toy: type[Toy], tmp_path: Pat
         np.testing.assert_allclose(text[row], triage_toys.unit(row), atol=1e-3)
     assert store.count_of([Condition("problem", "=", "no picture")]) == 1
     assert store.meta["problems"] == 1
+
+
+def test_comparing_tells_how_far_it_is(toy: type[Toy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(between, "BLOCK", 50 * COUNT)  # so that there are several blocks
+    looked, compared = [], []
+    inspect_set(pairs(COUNT), out=tmp_path / "run", progress=lambda *at: looked.append(at),
+                comparing=lambda *at: compared.append(at))  # fmt: skip
+    assert looked[-1] == (COUNT, COUNT)
+    assert len(compared) > 4
+    assert [done for done, _ in compared] == sorted({done for done, _ in compared})
+    assert compared[-1] == (2 * COUNT, 2 * COUNT)  # each pair as it is, and exchanged
 
 
 def test_two_runs_in_one_folder_are_refused(toy: type[Toy], tmp_path: Path) -> None:

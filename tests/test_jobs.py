@@ -93,6 +93,18 @@ def test_a_job_tells_how_far_it_is_and_ends_as_done() -> None:
     assert jobs.log("six", 2) == "at 5\nat 6"
 
 
+def test_the_time_left_is_that_of_the_stage_that_runs(tmp_path: Path) -> None:
+    now = time.time()
+    lines = [(now - 100 + at, at * 10, "observing") for at in range(11)]
+    lines += [(now - 4, 0, "comparing"), (now - 2, 20, "comparing"), (now, 40, "comparing")]
+    told = [{"time": at, "done": done, "total": 100, "message": message} for at, done, message in lines]
+    path = tmp_path / "progress.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in told), encoding="utf-8")
+    done, total, message, left = jobs._progress(path)
+    assert (done, total, message) == (40, 100, "comparing")
+    assert left == pytest.approx(6, abs=0.5)
+
+
 def test_the_real_command_line_runs_as_a_job() -> None:
     jobs.start(["models", "--json"], "models")
     assert until(ended, "models").state == "done"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +46,13 @@ def progress(unit: str, quiet: bool, doing: str = "") -> Iterator[Callable[[int,
 
     from fusion import jobs
 
-    with tqdm(unit=unit, file=sys.stderr, disable=quiet) as bar:
+    with ExitStack() as stack:
+        bar: tqdm | None = None
 
         def moved(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:  # not before: of two stages, the second's would stand there empty all through the first
+                bar = stack.enter_context(tqdm(unit=unit, file=sys.stderr, disable=quiet))
             bar.total = total
             bar.update(done - bar.n)
             if doing:

@@ -27,10 +27,13 @@ def inspect_set(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise FusionError(f"{options.workers} workers do nothing; give one or more.")
     started = time.perf_counter()
-    with progress("sample", options.json, "inspecting") as moved:
+    with (
+        progress("sample", options.json, "observing") as moved,
+        progress("pair", options.json, "comparing") as comparing,
+    ):
         store = run(
             options.data, options.checkpoint, options.out, engine=options.engine, workers=options.workers,
-            progress=moved, notice=say,
+            progress=moved, notice=say, comparing=comparing,
         )  # fmt: skip
     jobs.note("triage", str(store.folder))
     seconds = round(time.perf_counter() - started, 2)

@@ -18,6 +18,7 @@ Source: e_i is the kernel regression of Nadaraya 1964 and Watson 1964; the rest 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +32,7 @@ from fusion.neighbours import blocks
 from fusion.types import FusionError
 
 Array = np.ndarray
+Moved = Callable[[int], None]
 EXACT, CANDIDATES = 10_000, 4096  # rows up to which all are compared, and how many stand for all above
 LIKE = 5  # nearest others of `margin`; 1 to 20 made no difference on the sets that the score was chosen on
 WIDTH = 0.2  # of the kernel, in standard deviations; .15 to .25 were level, .4 and above worse
@@ -130,10 +132,10 @@ def differ(sides: Halves, other: Array) -> Array:
     return (other >= 0) & sides.there & sides.there[other] & (sides.pictures[other] != sides.pictures)
 
 
-def measured(sides: Halves, i: Array, j: Array) -> dict[str, Array]:
+def measured(sides: Halves, i: Array, j: Array, moved: Moved | None = None) -> dict[str, Array]:
     """The parts of pairs (i, j). i, j (P,) int -> {part: (P, 1 or 2) float32}, NaN where a half is absent.
 
-    Sides of two widths lie in two spaces: then there is `neighbours` alone.
+    Sides of two widths lie in two spaces: then there is `neighbours` alone. moved: told how many pairs are done.
     """
     shared = sides.left.shape[1] == sides.right.shape[1]
     found = {"neighbours": np.full((len(i), 2), np.nan, np.float32)}
@@ -160,6 +162,8 @@ def measured(sides: Halves, i: Array, j: Array) -> dict[str, Array]:
             found["cosine"][at] = (1 - cosine)[:, None].cpu().numpy()
             found["rank"][at] = np.log1p(torch.stack([b[0] for b in both], 1).cpu().numpy() * scale)
             found["margin"][at] = torch.stack([b[1] for b in both], 1).cpu().numpy()
+        if moved is not None:
+            moved(part.stop)
     return found
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusion.data.dataset import DataKind
+    from fusion.triage.engine import Progress
 
 Array = np.ndarray
 PARTS = ("match", "cosine", "rank", "margin", "neighbours", "conflict", "loss", "far")
@@ -73,13 +74,16 @@ def _named(vectors: Mapping[str, Array], modality: str) -> str:
     return min(found, key=lambda name: (len(name), name), default="")
 
 
-def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[str] = SIDES, seed: int = 0) -> Raw:
+def raw(
+    frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[str] = SIDES, seed: int = 0,
+    progress: Progress | None = None,
+) -> Raw:  # fmt: skip
     """The parts of each row of a frame. vectors: {side: (N, D)}, row by row as the frame.
 
     Columns that are read where they are there: match, conflict, loss, far, each with its x_shuffled; exchanged (how
     many rows further on the other half of the x_shuffled ones came from); rank_answer, where there are no sides; and
     has_<modality>, of a side named after it. Sides of one width are compared as if they shared a space: where they
-    don't, their cosine tells nothing apart, and weighs nothing.
+    don't, their cosine tells nothing apart, and weighs nothing. progress: called with pairs compared and their number.
     Raises FusionError when vectors and rows don't go together.
     """
     names = tuple(sides)
@@ -96,11 +100,19 @@ def raw(frame: pd.DataFrame, vectors: Mapping[str, Array], *, sides: Sequence[st
     own: dict[str, list[Array]] = {}
     exchanged: dict[str, list[Array]] = {}
     every = np.arange(len(frame))
+    done, total = 0, len(couples) * (len(frame) + len(fitted))
+
+    def moved(pairs: int) -> None:
+        if progress is not None:
+            progress(min(done + pairs, total), total)
+
     for couple in couples:
         other = _others(frame, couple)
         some = other[fitted]
         for place, i, j in ((own, every, every), (exchanged, fitted, np.where(some < 0, fitted, some))):
-            for name, values in between.measured(couple, i, j).items():
+            measured = between.measured(couple, i, j, moved)
+            done += len(i)
+            for name, values in measured.items():
                 lost = (some < 0)[:, None] if place is exchanged else False
                 place.setdefault(name, []).append(np.where(lost, np.nan, values))
     raw_own = {name: _mean(values) for name, values in own.items()}

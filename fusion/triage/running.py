@@ -38,13 +38,15 @@ Notice = Callable[[str], None]
 def inspect_set(
     data: DataSet | str, checkpoint: Checkpoint | str | None = None, out: str | Path | None = None,
     engine: str = "plain", workers: int = 2, progress: Progress | None = None, notice: Notice | None = None,
+    comparing: Progress | None = None,
 ) -> Store:  # fmt: skip
     """Look at every sample of a data set, score it, and keep the run; one that is there already is opened.
 
     data: a set, or what `open_data` takes; checkpoint: None for the untrained encoders; out: a folder of your own;
-    engine: "plain", or "ray" with so many workers; progress: samples done and their number; notice: one sentence at a
-    time on what a person should know. Raises FusionError on what doesn't fit, a folder that another run writes or that
-    holds another run, and a disk that is full or can't be written.
+    engine: "plain", or "ray" with so many workers; progress: samples done and their number; comparing: after them,
+    pairs compared with the others and their number; notice: one sentence at a time on what a person should know.
+    Raises FusionError on what doesn't fit, a folder that another run writes or that holds another run, and a disk that
+    is full or can't be written.
     """
     if engine not in ENGINES:
         raise FusionError(f'There is no engine "{shorten(engine)}"; there are {" and ".join(ENGINES)}.')
@@ -61,7 +63,7 @@ def inspect_set(
         recording = _begun(folder, facts, tell)
         if not _scored(recording):
             _look(inspector, recording, engine, workers, progress, tell)
-            _finish(recording, inspector)
+            _finish(recording, inspector, comparing)
         elif progress is not None:
             progress(int(recording.meta["count"]), int(recording.meta["count"]))
     return Store.open(folder)
@@ -177,15 +179,22 @@ def _scored(recording: Recording) -> bool:
     return bool(rows) and recording.meta.get("score") == SCORE and (recording.folder / rows).is_file()
 
 
-def _finish(recording: Recording, inspector: Inspector) -> None:
+def _finish(recording: Recording, inspector: Inspector, comparing: Progress | None) -> None:
     """Score all rows and write them, the most suspicious first."""
-    frame = recording.table().to_pandas()
+    table = recording.table()
+    # Text stays in Arrow: a million captions as objects of Python would be most of the memory.
+    words = [field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "id"]
+    frame = table.drop_columns(words).to_pandas()
     frame = frame.assign(row=np.arange(len(frame)))
-    frame, calibration = scored(frame, recording.vectors(), kind=inspector.dataset.kind)
+    frame, calibration = scored(frame, recording.vectors(), kind=inspector.dataset.kind, progress=comparing)
     frame = frame.sort_values("rank", ignore_index=True)
-    problems = (frame["problem"].to_numpy(object) != "").sum()
+    made = pa.Table.from_pandas(frame, preserve_index=False)
+    for name in words:
+        made = made.append_column(name, table.column(name).cast(pa.large_string()).take(pa.array(frame["row"])))
+    names = dict.fromkeys((*table.column_names, *frame.columns))
     recording.finish(
-        pa.Table.from_pandas(frame, preserve_index=False), made=_now(), score=SCORE, problems=int(problems),
+        made.select([name for name in names if name in made.column_names]), made=_now(), score=SCORE,
+        problems=int(table.column("problem").to_pandas().ne("").sum()),
         parts=[name.removeprefix("part_") for name in frame.columns if name.startswith("part_")],
         calibration=_json(calibration.told()),
     )  # fmt: skip

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusion.data.dataset import DataKind
+    from fusion.triage.engine import Progress
 
 Array = np.ndarray
 How = Literal["calibrated", "percentile"]
@@ -81,16 +82,18 @@ def scored(
     kind: DataKind = "pairs",
     how: How = "calibrated",
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, Calibration]:
     """The rows with their parts, suspicion and rank, in the same order. See the module and `parts`.
 
     how "calibrated" falls back to "percentile" where fewer than FEWEST rows, or no part, can be calibrated; the
-    Calibration says which it was. Raises FusionError when vectors and rows don't go together.
+    Calibration says which it was. progress: called with pairs compared and their number. Raises FusionError when
+    vectors and rows don't go together.
     """
     if how not in ("calibrated", "percentile"):
         raise FusionError(f'There is no suspicion "{how}"; choose calibrated or percentile.')
     frame, sides = prepared(kind, frame, vectors)
-    known = raw(frame, vectors, sides=sides, seed=seed)
+    known = raw(frame, vectors, sides=sides, seed=seed, progress=progress)
     fold = (known.marks % np.uint64(FOLDS)).astype(np.int64)
     able = [name for name in known.own if _learnable(known, fold, name)] if how == "calibrated" else []
     shares = {name: percentiles(values.mean(1)) for name, values in known.own.items() if name not in able}
@@ -145,7 +148,9 @@ def percentiles(values: Array) -> Array:
 
 def ranked(suspicion: Array, ids: Array) -> Array:
     """1 for the most suspicious; equal ones by id, and rows without a suspicion last. (N,), (N,) -> (N,) int64"""
-    order = np.lexsort((ids.astype(str), -np.nan_to_num(suspicion, nan=-1.0)))
+    # Sorted as objects: an array of text pads every id to the longest, which can be gigabytes.
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+    order = by_id[np.argsort(-np.nan_to_num(suspicion, nan=-1.0)[by_id], kind="stable")]
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(1, len(order) + 1)
     return place

@@ -19,7 +19,7 @@ KINDS = ("train", "observe", "inspect-set", "compare", "trust", "report", "expla
 SWITCHES = ("--json", "--resume", "--fine-tune", "--bundled", "--interactive", "--again", "--whole", "--recomputed")
 RESUMED = "--resume"
 CRASH = re.compile(r"^[\w.]+(Error|Exception|Interrupt|Warning)\b")
-DOING = ("training", "observing", "encoding")  # what a job reports itself to do, that has a word of its own
+DOING = ("training", "observing", "comparing", "encoding")  # what a job reports itself to do, in words of its own
 KILLED = "ended without a word"  # begins what is said of a job that said nothing itself
 
 

@@ -10,6 +10,7 @@ from fusion import jobs
 from fusion.words import t
 from pages.parts import cache, chrome, link_cache, recent, stream_cache
 from pages.parts.chrome import fragment, guard, plain
+from pages.parts.runs_told import doing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,8 +124,9 @@ def _running(key: str) -> None:
         st.rerun(scope="app")
     share = now.done / now.total if now.total else 0.0
     told = t("work.begin") if not now.total else t("work.steps", done=f"{now.done:,}", total=f"{now.total:,}")
+    stage = doing(now) if now.total else ""
     left = "" if now.seconds_left is None else t("work.left", time=_time(now.seconds_left))
-    st.progress(min(share, 1.0), text=f"{told} {left}")
+    st.progress(min(share, 1.0), text=" ".join(one for one in (stage, told, left) if one))
     st.caption(t("work.alive"))
     st.button(t("work.stop"), key=f"stop_{key}", on_click=jobs.stop, args=(key,))
 
