@@ -87,6 +87,21 @@ def test_rows_above_the_limit_are_compared_with_chosen_ones(monkeypatch: pytest.
     assert _precision(some["suspicion"].to_numpy(), planted) > 0.9
 
 
+def test_a_hash_is_of_the_bits_and_no_block_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written out in whole numbers of Python: the sum of bits times factors below 2^64, then mixed."""
+    rows = np.random.default_rng(0).standard_normal((40, 7)).astype(np.float16)
+    rows[3], rows[4], rows[5] = 0, -0.0, -65504
+    rows[6, ::2] = -0.0
+    factors = np.random.default_rng(0).integers(1, 2**63, 7, dtype=np.uint64) | np.uint64(1)
+    bits = (rows + np.float16(0)).view(np.uint16)
+    sums = [sum(int(b) * int(f) for b, f in zip(row, factors, strict=True)) % 2**64 for row in bits]
+    for block in (9, 10**6):
+        monkeypatch.setattr(between, "HASHED", block)
+        marks, there = between.hashed(rows)
+        assert marks.tolist() == between.mixed(np.array(sums, np.uint64)).tolist()
+        assert np.flatnonzero(~there).tolist() == [3, 4]
+
+
 def test_an_exchange_gives_everyone_another_picture() -> None:
     """Also where pictures repeat; nobody when all have the same."""
     random = np.random.default_rng(0)

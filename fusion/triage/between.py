@@ -39,6 +39,7 @@ WIDTH = 0.2  # of the kernel, in standard deviations; .15 to .25 were level, .4 
 PROBES = 1024  # rows from which the deviation is taken
 EQUAL = 1e-5  # cosines that differ by less are ties, and a tie counts for the pair
 BLOCK = 4_000_000  # scores of one kind held at once, 16 MB; four kinds are
+HASHED = 500_000  # numbers hashed at once: what stays in a processor's cache is read from there
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +93,18 @@ def hashed(rows: Array, seed: int = 0) -> tuple[Array, Array]:
     Raises FusionError when a number isn't finite.
     """
     factors = np.random.default_rng(seed).integers(1, 2**63, rows.shape[1], dtype=np.uint64) | np.uint64(1)
+    # Sixteen bits of the factors at a time: below 2^53 float64 sums whole numbers exactly, and far faster.
+    shifts = np.arange(0, 64, 16, dtype=np.uint64)
+    pieces = (factors[:, None] >> shifts & np.uint64(0xFFFF)).astype(np.float64)  # (D, 4)
     marks, there = np.zeros(len(rows), np.uint64), np.zeros(len(rows), bool)
-    for part in blocks(len(rows), 1, max(1, BLOCK // max(1, rows.shape[1]))):
-        half = np.ascontiguousarray(rows[part], np.float16) + np.float16(0)  # minus zero is zero
-        if not np.isfinite(half).all():
+    for part in blocks(len(rows), 1, max(1, HASHED // max(1, rows.shape[1]))):
+        bits = np.ascontiguousarray(rows[part], np.float16).view(np.uint16)
+        size = bits & np.uint16(0x7FFF)
+        if (size >= 0x7C00).any():
             raise FusionError("Some vectors hold NaN or infinity; run the inspection again.")
-        marks[part] = (half.view(np.uint16).astype(np.uint64) * factors).sum(1, dtype=np.uint64)
-        there[part] = half.any(1)
+        numbers = np.where(size == 0, np.uint16(0), bits).astype(np.float64)  # minus zero is zero
+        marks[part] = ((numbers @ pieces).astype(np.uint64) << shifts).sum(1, dtype=np.uint64)
+        there[part] = size.any(1)
     return mixed(marks), there
 
 
