@@ -140,8 +140,14 @@ def test_comparing_tells_how_far_it_is(toy: type[Toy], tmp_path: Path, monkeypat
                 comparing=lambda *at: compared.append(at))  # fmt: skip
     assert looked[-1] == (COUNT, COUNT)
     assert len(compared) > 4
-    assert [done for done, _ in compared] == sorted({done for done, _ in compared})
+    assert [done for done, _ in compared] == sorted(done for done, _ in compared)
     assert compared[-1] == (2 * COUNT, 2 * COUNT)  # each pair as it is, and exchanged
+
+
+def test_a_set_of_one_shard_tells_that_it_was_looked_at(toy: type[Toy], tmp_path: Path) -> None:
+    looked = []
+    inspect_set(pairs(SIZE // 2), out=tmp_path / "run", progress=lambda *at: looked.append(at))
+    assert (looked[0], looked[-1]) == ((0, SIZE // 2), (SIZE // 2, SIZE // 2))
 
 
 def test_two_runs_in_one_folder_are_refused(toy: type[Toy], tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def raw(
         some = other[fitted]
         for place, i, j in ((own, every, every), (exchanged, fitted, np.where(some < 0, fitted, some))):
             measured = between.measured(couple, i, j, moved)
-            done += len(i)
+            done += len(i)  # rows without both halves are not compared
+            moved(0)
             for name, values in measured.items():
                 lost = (some < 0)[:, None] if place is exchanged else False
                 place.setdefault(name, []).append(np.where(lost, np.nan, values))

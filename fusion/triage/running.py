@@ -24,6 +24,7 @@ from fusion.data.dataset import DataSet
 from fusion.device import best
 from fusion.files import digest, file_digest, home, shorten
 from fusion.triage.engine import Inspector, Progress, plain
+from fusion.triage.partners import indexed
 from fusion.triage.recording import Recording, alone, clear, writing
 from fusion.triage.score import scored
 from fusion.triage.store import VERSION, Store, read_meta, remember, runs
@@ -66,7 +67,9 @@ def inspect_set(
             _finish(recording, inspector, comparing)
         elif progress is not None:
             progress(int(recording.meta["count"]), int(recording.meta["count"]))
-    return Store.open(folder)
+        store = Store.open(folder)
+        indexed(store, comparing)  # a large run; it is finished already, and asked by the scan until then
+    return store
 
 
 def _facts(inspector: Inspector, data: DataSet | str) -> dict[str, Any]:
@@ -169,8 +172,8 @@ def _look(
     for shard in made:
         recording.keep(shard)
         done += len(shard.table)
-        if progress is not None and shards > 1:
-            progress(done, total)
+        if progress is not None:
+            progress(done, total if shards > 1 else done)  # one shard may hold links or questions, not samples
 
 
 def _scored(recording: Recording) -> bool:
