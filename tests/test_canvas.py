@@ -11,6 +11,7 @@ from fusion.types import FusionError
 from fusion.views import embedding
 from fusion.views.canvas import HEADER, MAGIC, MOST_NAMED, UNKNOWN, Cloud, cloud, inside
 from fusion.views.embedding import Placed
+from fusion.views.palette import INK, Tints
 
 COUNT = 400
 
@@ -109,6 +110,21 @@ def test_numbers_become_places_on_a_scale_and_their_absence_a_place_of_its_own()
     assert len(drawn.over["colours"]) == UNKNOWN + 1  # type: ignore[arg-type]
     assert drawn.named(7) == "id 7 · image"
     assert drawn.named(0).startswith("id 0 · text · score ")
+
+
+def test_a_quiet_kind_is_named_and_the_others_keep_their_colours() -> None:
+    tints = Tints({"none": INK, "good": "#009E73", "bad": "#D55E00"}, quiet="none")
+    drawn = cloud(points(3), ["bad", "none", "good"], list("abc"), tints=tints, said="One is bad.")
+    assert drawn.over["quiet"] == 1
+    assert drawn.over["colours"] == ["#D55E00", INK, "#009E73"]
+    assert drawn.over["legend"] == [
+        {"code": 1, "name": "none"},
+        {"code": 2, "name": "good"},
+        {"code": 0, "name": "bad"},
+    ]
+    assert "One is bad." in drawn.alt
+    assert made().over["quiet"] == -1
+    assert cloud(points(2), ["none", "bad"], list("ab"), values=np.ones(2), tints=tints).over["quiet"] == -1
 
 
 def test_it_says_what_the_scatter_says() -> None:

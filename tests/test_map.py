@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fusion.views import embedding, histogram
+from fusion.views.palette import INK, Tints
 from pages.parts import atlas, map_filters
 from pages.parts.atlas import Column
 from pages.parts.place import Rows
@@ -85,6 +86,23 @@ def test_colours_follow_kinds_and_shapes_follow_modalities() -> None:
     for trace, marks in zip(picture.figure.data, picture.marks, strict=False):
         assert np.array_equal(points[list(marks)], np.stack((trace.x, trace.y), 1))
     assert sum(trace.type == "contour" for trace in picture.figure.data) == 4
+
+
+def test_kinds_with_colours_of_their_own_lie_over_the_quiet_one() -> None:
+    points = np.random.default_rng(5).normal(size=(6, 2)).astype(np.float32)
+    kinds, shapes = ["bad", "none", "good", "none", "bad", "none"], ["text", "image"] * 3
+    tints = Tints({"none": INK, "good": "#009E73", "bad": "#D55E00"}, quiet="none")
+    for made in (embedding.scatter, embedding.solid):
+        xyz = points if made is embedding.scatter else np.column_stack((points, points[:, 0]))
+        picture = made(xyz, shapes, list("abcdef"), kinds=kinds, tints=tints, said="Two are bad.")
+        drawn = [(trace.name, trace.marker.color) for trace in picture.figure.data]
+        assert list(dict.fromkeys(drawn)) == [("none", INK), ("good", "#009E73"), ("bad", "#D55E00")]
+        pale, strong = picture.figure.data[0].marker, picture.figure.data[-1].marker
+        assert pale.opacity < strong.opacity
+        assert pale.size < strong.size
+        assert "Two are bad." in picture.alt
+        assert "Two are bad." in picture.finding
+        assert "good" not in picture.finding
 
 
 def test_lines_of_density_hold_their_share_of_the_points() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ from fusion.data import open_data
 from fusion.inference import Pipeline
 from fusion.models.maf import MAF, Config
 from fusion.observations import Observed, observe, stored
+from fusion.triage.verdicts import Verdicts
 from fusion.types import FusionError, Sample, Text
 from fusion.views.speech import percent
 from pages.parts import library, matching, rate, retrieval
 from pages.parts.pairs import of_split
 from pages.parts.state import Selection
+from tests import triage_app
 from tests.contact_sheet import linked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -265,6 +268,34 @@ def test_the_map_lists_the_selection_and_says_its_figures(app: Open, observed: O
     assert set(rows(at)) == {"row-3", "row-8"}
     assert linked(at) == rows(at)
     assert told("map.chosen.tell", count=2, match=f"{observed.frame['match'].iloc[[3, 8]].mean():.2f}") in said(at)
+
+
+def test_the_map_shows_where_verdicts_sit(app: Open, folder: Path, observed: Observed) -> None:
+    found, dataset = checkpoints.read(folder / "checkpoints" / "tiny"), open_data(str(folder / "pairs.csv"))
+    ids = observed.frame["id"].astype(str).tolist()
+    assert told("map.colour.verdict") not in app("map", colour="verdict").selectbox(key="map_colour").options
+    with triage_app.inspected(ids, found.digest, dataset.digest) as store:
+        at = app("map", colour="verdict")
+        assert told("map.verdict.samples.nobody", count=PAIRS) in said(at)
+        for reviewer, id, verdict in (("Ada", "row-1", "mismatch"), ("Ada", "row-2", "fix"), ("Ben", "row-2", "keep")):
+            Verdicts.open(store.folder, reviewer).put(id, verdict)
+        Verdicts.open(store.folder, "Ada").put("row-3", "unsure")
+        Verdicts.open(store.folder, "Ada").undo()
+        at.run()
+        assert not at.error
+        assert at.query_params["colour"] == "verdict"
+        verdicts = f"{told('queue.verdict.mismatch')} 1, {told('queue.verdict.disagreement')} 1"
+        sentence = told("map.verdict.samples", count=PAIRS, judged=2, verdicts=verdicts)
+        assert sentence in said(at)
+        figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+        names = [trace["name"] for trace in figure["data"]]
+        assert list(dict.fromkeys(names))[:3] == [
+            told("map.verdict.none"), told("queue.verdict.disagreement"), told("queue.verdict.mismatch"),
+        ]  # fmt: skip
+        again = app("map", colour="suspicion")
+        assert told("map.suspicion.told", median="0.5", high="0.9", id=ids[0]) in said(again)
+        cut = app("map", colour="verdict", filter=f"verdict~~{told('queue.verdict.mismatch')}")
+        assert told("map.filters.left", left=1, count=PAIRS) in said(cut)
 
 
 def test_a_data_set_that_was_not_run_offers_to_run_it(app: Open, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

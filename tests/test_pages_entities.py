@@ -22,8 +22,10 @@ from fusion.data import DataSet, emoji
 from fusion.data.graph_features import graph_features
 from fusion.data.graphs import GraphSet
 from fusion.models import maf, mclea, meaformer
+from fusion.triage.verdicts import Verdicts
 from fusion.types import Image
 from pages.parts import cache, entity_map, entity_tabs, finder, kinds, listening
+from tests import triage_app
 from tests.contact_sheet import linked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -387,6 +389,24 @@ def test_the_map_lists_wrong_ones_until_others_are_chosen(
     at.run()
     assert frame(at, "other")["id"].tolist() == [held_out(aligned)]
     assert linked(at) == ([held_out(aligned)] if few.get(held_out(aligned)).image() else [])
+
+
+def test_a_verdict_on_a_link_colours_both_its_entities(
+    app: Open, few: DataSet, folder: Path, aligned: AlignedSet
+) -> None:
+    graph = few.graph
+    assert graph is not None
+    ids, partners = ([few.samples[row].id for row in graph.links[:, side]] for side in (0, 1))
+    digest = checkpoints.read(folder / "mea").digest
+    with triage_app.inspected(ids, digest, few.digest, "graph", partner=partners) as store:
+        book = Verdicts.open(store.folder, "Ada")
+        for id in ids[:3]:
+            book.put(id, "mismatch")
+        at = app("map", colour="verdict", lang="zh")
+        assert not at.error
+        verdicts = f"{told('queue.verdict.mismatch', 'zh')} 6"
+        assert told("map.verdict.entities", "zh", count=len(few), judged=6, verdicts=verdicts) in said(at)
+        assert told("map.suspicion.told", median="0.5", high="0.9", id=ids[0]) in said(app("map", colour="suspicion"))
 
 
 def test_hits_and_ranks_are_those_of_the_set(app: Open, aligned: AlignedSet) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from fusion.files import home
 from fusion.triage import running
 from fusion.triage.store import Store
+from tests import test_store
 from tests.triage_toys import Toy
 
 COUNT = 150
@@ -32,3 +39,22 @@ def made(path: Path, out: Path | None = None) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "Inspector", Toy)
         return running.inspect_set(str(path), out=out)
+
+
+@contextmanager
+def inspected(
+    ids: Sequence[str], checkpoint: str, dataset: str, kind: str = "pairs", **more: object
+) -> Iterator[Store]:
+    """A finished run over some ids among those of this machine, as if Triage had looked at them; gone afterwards.
+
+    checkpoint, dataset: digests; more: further columns of the rows.
+    """
+    count = len(ids)
+    frame = pd.DataFrame({"id": ids, "suspicion": np.linspace(0.9, 0.1, count), **more})
+    frame["rank"], frame["row"] = np.arange(1, count + 1), np.arange(count)
+    told = {"kind": kind, "checkpoint_digest": checkpoint, "data_digest": dataset, "vectors": {}}
+    folder = test_store.run(home() / "triage" / "looked-at", frame, **told)
+    try:
+        yield Store.open(folder)
+    finally:
+        shutil.rmtree(folder)

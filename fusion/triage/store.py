@@ -6,7 +6,7 @@
     .place(id, where) -> int | None    where a row stands in the pages of the default order
     .page, .place and .first take as an order a Weighing, too: the suspicion under weights of one's own
     .count_of(where) .facets(column, where) -> [(value, count)] .span(column, where) -> (least, most) | None
-    .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id]
+    .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id] .table(names, where) -> DataFrame
     .vectors(name) -> (N, D) float16, memory-mapped; a row's line in it is its column `row`
     .export(path, where) -> rows       CSV, JSON Lines, or Parquet at any address that fsspec knows
     Condition(column, how, value)      how: = != < <= > >= in, not in, contains, empty, filled
@@ -206,6 +206,11 @@ class Store:
         """One column of all rows in the order of the data set, which is that of the vectors."""
         made = self._frame(f"SELECT {self._named(name)} AS value FROM rows ORDER BY row", [])["value"]
         return made.to_numpy()
+
+    def table(self, names: Sequence[str], where: Sequence[Condition] = ()) -> pd.DataFrame:
+        """Some columns of the rows that meet the conditions, in any order; no other column is read."""
+        said, values = self._where(where)
+        return self._frame(f"SELECT {', '.join(map(self._named, names))} FROM rows {said}", values)
 
     def vectors(self, name: str) -> np.ndarray:
         """The vectors of a name, one line a sample in the order of the data set. -> (N, D) float16, memory-mapped

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fusion.types import FusionError
-from fusion.views.embedding import Facts, colour_of, listed
+from fusion.views.embedding import Facts, colour_of, layers, listed
 from fusion.views.palette import INK, SEQUENTIAL, SHAPES
 from fusion.views.speech import num, plain, say
 from fusion.words import t
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fusion.views.embedding import Placed
+    from fusion.views.palette import Tints
 
 MAGIC = b"FSC1"
 HEADER = struct.Struct("<4sIII4f16s")  # sign, points, bytes of the names, spare, bounds x0 x1 y0 y1, digest
@@ -112,13 +113,15 @@ def cloud(
     values: np.ndarray | None = None, colour_name: str = "", selected: Sequence[int] | np.ndarray = (),
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, placed: Placed | None = None,
     total: int | None = None, labels: Sequence[tuple[float, float, str]] = (), shows: str = "views.map.shows",
+    tints: Tints | None = None, said: str = "",
 ) -> Cloud:  # fmt: skip
     """Where do points lie, of which there are too many for one mark each? shows: key of the sentence on what one is.
 
     points (N, 2); kinds and ids (N); values (N,) numbers that colour the points, NaN where there is none, or None for
     the kind's colour; selected: rows that were chosen; pairs (P, 2) rows joined by lines, with distances (P,) in the
     original space; total: how many points there are in all when these are a sample of them; labels: words on the map
-    and where they stand. All points are drawn.
+    and where they stand; tints: colours of the kinds instead of the usual ones; said: a sentence on what the colours
+    tell. All points are drawn.
 
     Raises FusionError without points or with more than 254 kinds.
     """
@@ -129,18 +132,20 @@ def cloud(
     codes, names = pd.factorize(which)
     if len(names) > STEPS:
         raise FusionError(f"{len(names)} kinds of points came; a map tells at most {STEPS} apart. Join rare ones.")
-    facts = Facts(xy, np.asarray(names, dtype=object), ids, method, total or len(xy), None, None, None)
+    facts = Facts(xy, np.asarray(names, dtype=object), ids, method, total or len(xy), None, None, None, said)
     numbers = None if values is None else np.asarray(values, np.float32)
     if numbers is None:
         index = codes.astype(np.uint8)
-        legend = [{"code": code, "name": plain(say(str(kind)), 40)} for code, kind in enumerate(names)]
-        colours, scale = [colour_of(str(kind), order) for order, kind in enumerate(names)], None
+        legend = [{"code": code, "name": plain(say(kind), 40)} for code, kind in layers(list(map(str, names)), tints)]
+        colours, scale = [colour_of(str(kind), order, tints) for order, kind in enumerate(names)], None
     else:
         index, colours, legend, scale = _scale(numbers, colour_name)
+    pale = [code for code, kind in enumerate(names) if numbers is None and tints is not None and kind == tints.quiet]
+    quiet = pale[0] if pale else -1
     packed = _packed(xy, index, ids)
     over: dict[str, object] = {
         "points": packed[HEADER.size - 16 : HEADER.size].hex(), "colours": colours, "legend": legend, "scale": scale,
-        "note": facts.note, "ink": INK, "words_at": [[x, y, plain(text, 32)] for x, y, text in labels],
+        "note": facts.note, "ink": INK, "quiet": quiet, "words_at": [[x, y, plain(text, 32)] for x, y, text in labels],
     }  # fmt: skip
     made = Cloud(
         "map", t("views.map.title"), t(shows), t("views.map.hides"), packed, over, facts, which, index, numbers,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fusion.signals import Trace
     from fusion.types import Sample
+    from fusion.views.palette import Tints
 
 MOST_POINTS = 20_000
 GRID = 120  # cells a side that density is counted in
@@ -83,7 +84,7 @@ def scatter(
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
     placed: Placed | None = None, kinds: Sequence[str] | None = None, colour: np.ndarray | None = None,
     colour_name: str = "", total: int | None = None, shows: str = "views.map.shows", beyond: np.ndarray | None = None,
-    labels: Sequence[Label] = (), density: bool = False,
+    labels: Sequence[Label] = (), density: bool = False, tints: Tints | None = None, said: str = "",
 ) -> Picture:  # fmt: skip
     """Where do samples lie, and do pairs lie together? shows: key of the sentence on what a point is.
 
@@ -91,7 +92,8 @@ def scatter(
     without; pairs (P, 2) int rows joined by lines, with distances (P,) in the original space; selected: rows that get a
     ring; colour (N,) numbers instead of the kinds' colours; total: how many points there are in all when these are a
     sample of them; beyond (K, 2): points that were cut away, pale below the others; labels: words on the map; density:
-    whether lines of equal density are drawn. Marks are row numbers. Of more than 20,000 points, evenly spaced ones are
+    whether lines of equal density are drawn; tints: colours of the kinds instead of the usual ones; said: a sentence on
+    what the colours tell. Marks are row numbers. Of more than 20,000 points, evenly spaced ones are
     shown, with every point of a pair line or a selection among them.
     """
     key, title = "map", t("views.map.title")
@@ -104,7 +106,7 @@ def scatter(
     named = shapes if kinds is None else np.asarray(kinds)[keep]
     values = None if colour is None else np.asarray(colour)[keep]
     sheet = Sheet(key, 520, top=34)
-    marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, named, shapes, values, colour_name)]
+    marks = [tuple(keep[rows].tolist()) for rows in _points(sheet, xy, named, shapes, values, colour_name, tints)]
     if beyond is not None and len(beyond):
         _beyond(sheet, np.asarray(beyond, np.float32))
     if density:
@@ -120,7 +122,7 @@ def scatter(
         legend={"itemsizing": "constant"}, dragmode="lasso", clickmode="event+select", xaxis=bare,
         yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
     )  # fmt: skip
-    facts = Facts(xy, named, ids, method, total or count, pairs, distances, placed)
+    facts = Facts(xy, named if tints is None else shapes, ids, method, total or count, pairs, distances, placed, said)
     if facts.note:
         sheet.note(facts.note, x=1, y=0, xref="paper", yref="paper", xanchor="right", yanchor="bottom")
     alt, finding = facts.told()
@@ -135,7 +137,8 @@ def solid(
     points: np.ndarray, modalities: Sequence[str], ids: Sequence[str], *, method: str = "PCA",
     pairs: np.ndarray | None = None, distances: np.ndarray | None = None, selected: Sequence[int] = (),
     placed: Placed | None = None, kinds: Sequence[str] | None = None, colour: np.ndarray | None = None,
-    colour_name: str = "", total: int | None = None, shows: str = "views.map.shows",
+    colour_name: str = "", total: int | None = None, shows: str = "views.map.shows", tints: Tints | None = None,
+    said: str = "",
 ) -> Picture:  # fmt: skip
     """The map in three dimensions, points (N, 3), to be turned and not chosen from; the rest as in `scatter`."""
     key, title = "map-3d", t("views.map.title")
@@ -147,7 +150,7 @@ def solid(
     named = shapes if kinds is None else np.asarray(kinds)[keep]
     values = None if colour is None else np.asarray(colour)[keep]
     sheet = Sheet(key, 560, top=34)
-    _points(sheet, xyz, named, shapes, values, colour_name)
+    _points(sheet, xyz, named, shapes, values, colour_name, tints)
     if pairs is not None and len(pairs):
         _lines(sheet, everywhere, np.asarray(pairs))
     _rings(sheet, everywhere, list(selected), placed)
@@ -156,7 +159,8 @@ def solid(
         legend={"itemsizing": "constant"}, dragmode="turntable",
         scene={"xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data"},
     )  # fmt: skip
-    facts = Facts(xyz, named, ids, method, total or len(points), pairs, distances, placed)
+    told = named if tints is None else shapes  # what has a colour of its own is told by `said`
+    facts = Facts(xyz, told, ids, method, total or len(points), pairs, distances, placed, said)
     alt, finding = facts.told()
     table = listed([str(ids[i]) for i in keep], named, xyz, values, colour_name)
     return Picture(key, title, sheet.figure(), alt, table, finding, t(shows), t("views.map.hides"))
@@ -174,6 +178,7 @@ class Facts:
     pairs: np.ndarray | None
     distances: np.ndarray | None
     placed: Placed | None
+    said: str = ""  # on what the colours tell
 
     @property
     def note(self) -> str:
@@ -188,6 +193,8 @@ class Facts:
             "widest": num(float(np.abs(self.xy).max())), "modalities": t("views.list.comma").join(map(say, names)),
         }  # fmt: skip
         alt, finding = t("views.map.alt", **facts), t("views.map.finding", **facts)
+        if self.said:
+            alt, finding = join(alt, self.said), join(finding, self.said)
         if self.distances is not None and len(self.distances) and self.pairs is not None:
             far = int(np.argmax(self.distances))
             said = t(
@@ -214,8 +221,19 @@ def listed(
     return table
 
 
-def colour_of(kind: str, order: int) -> str:
-    """The colour of a kind of points: that of a modality, or the next of the palette."""
+def layers(names: Sequence[str], tints: Tints | None) -> list[tuple[int, str]]:
+    """Kinds in the order in which they are drawn, each with its number."""
+    numbered = list(enumerate(names))
+    if tints is None:
+        return numbered
+    order = {kind: at for at, kind in enumerate(tints.colours)} | {tints.quiet: -1}
+    return sorted(numbered, key=lambda one: order.get(one[1], -1))
+
+
+def colour_of(kind: str, order: int, tints: Tints | None = None) -> str:
+    """The colour of a kind of points: its own, that of a modality, or the next of the palette."""
+    if tints is not None and kind in tints.colours:
+        return tints.colours[kind]
     return COLOURS.get(kind, CATEGORIES[order % 10])
 
 
@@ -234,8 +252,9 @@ def _axes(xy: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _points(
-    sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, shapes: np.ndarray, colour: np.ndarray | None, colour_name: str
-) -> list[np.ndarray]:
+    sheet: Sheet, xy: np.ndarray, kinds: np.ndarray, shapes: np.ndarray, colour: np.ndarray | None, colour_name: str,
+    tints: Tints | None = None,
+) -> list[np.ndarray]:  # fmt: skip
     """One trace a kind and shape; WebGL above a thousand points or in three dimensions. -> rows of xy by trace"""
     flat = xy.shape[1] == 2
     draw = "scatter3d" if not flat else "scattergl" if len(xy) > WEBGL_ABOVE else "scatter"
@@ -248,17 +267,20 @@ def _points(
     code, names = pd.factorize(kinds)
     shape, forms = pd.factorize(shapes)
     one = bool((kinds == shapes).all())  # the shape follows the colour
-    for order, kind in enumerate(names.tolist()):
+    for order, kind in layers(names.tolist(), tints):
         members = np.flatnonzero(code == order)
+        pale = tints is not None and kind == tints.quiet
         for at, form in enumerate(forms.tolist()):
             rows = members if one else members[shape[members] == at]
             if (one and form != kind) or not len(rows):
                 continue
             mark = SHAPES.get(form, ("circle", "diamond")[(order if one else at) % 2])
             style: dict[str, object] = {
-                "symbol": mark if flat or mark in SOLID else "circle", "size": size, "opacity": 0.75,
-                "line": {"width": 0}, "color": colour_of(kind, order),
+                "symbol": mark if flat or mark in SOLID else "circle", "line": {"width": 0}, "size": size,
+                "opacity": 0.75, "color": colour_of(kind, order, tints),
             }  # fmt: skip
+            if tints is not None:
+                style |= {"size": max(size - 2, 2), "opacity": 0.3} if pale else {"size": size + 2, "opacity": 1.0}
             if values is not None and known is not None:
                 style |= {
                     "color": values[rows], "colorscale": scale(SEQUENTIAL), "cmin": float(np.nanmin(known)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # The text colour of the theme. Streamlit's page replaces this very colour by it in the browser, in light and dark (it
 # is GRAY_90 of its Plotly theme; a test compares), and our reports do the same: one figure serves both themes.
@@ -33,7 +34,18 @@ SHAPES = {
     "char": "star", "drawing": "diamond-tall",
     "description": "triangle-down", "structure": "square", "twin": "diamond-tall", "fused": "hexagon",
 }  # fmt: skip
+VERDICTS = {
+    "": INK, "keep": "#009E73", "unsure": "#56B4E9", "fix": "#E69F00", "disagreement": "#CC79A7", "mismatch": "#D55E00",
+}  # fmt: skip  # "" for what nobody judged; the gravest last, which lies on top
 PATTERNS = ("", "/", ".", "x", "-", "|", "+", "\\")  # a second sign beside the colour, by order
+
+
+@dataclass(frozen=True)
+class Tints:
+    """Colours of their own for kinds of points, which are drawn in this order: the last one lies on top."""
+
+    colours: Mapping[str, str]  # {kind: colour}
+    quiet: str = ""  # the kind that is drawn pale and small, below all others
 
 
 def scale(colours: Sequence[str]) -> list[list[float | str]]:

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, canvas, chrome, grid, map_controls, map_filters, place, state
+from pages.parts import cache, canvas, chrome, grid, map_controls, map_filters, map_verdicts, place, state
 from pages.parts.place import Rows
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fusion.views import Picture
     from fusion.views.canvas import Cloud
     from fusion.views.embedding import Label, Placed
+    from fusion.views.palette import Tints
     from pages.parts.map_controls import Look
 
 LEAST = 4  # points below which there is no map
@@ -39,6 +40,9 @@ class Column:
 
     title: str
     values: np.ndarray  # (N,) float, NaN where unknown, or names as objects, None where unknown
+    stamp: Hashable = 0  # another one where the values of the same name have changed
+    tints: Tints | None = None  # colours of the names, where they have colours of their own
+    told: Callable[[np.ndarray], str] | None = None  # a sentence on the values of some rows (R,)
 
     @property
     def numeric(self) -> bool:
@@ -50,8 +54,10 @@ class Column:
 class Atlas:
     """What lies on a map: embeddings to choose from, what is known of their rows, and what to say beside them."""
 
-    key: str  # of the content, whatever the space
+    checkpoint: str  # its digest
+    dataset: str  # its digest
     data: str  # the data set that selections are of
+    ids: Callable[[], Sequence[str]]  # of all rows
     spaces: Mapping[str, str]  # {embedding: what it is called}, the first one is shown at first
     rows: Callable[[str], Rows]
     columns: Mapping[str, Column]  # {name in the address: column}, the first ones are offered as histograms
@@ -65,11 +71,17 @@ class Atlas:
     kind: str = "map.colour.modality"  # key of what the kinds of points are, "" where all are of one
     help: str = "map.space.help"
 
+    @property
+    def key(self) -> str:
+        """Of the content, whatever the space."""
+        return f"{self.checkpoint} {self.dataset}"
+
 
 def show(atlas: Atlas) -> None:
     """Controls, the map, how far to trust it, histograms that cut it, and what was chosen."""
     space = map_controls.space(atlas.spaces, atlas.help)
     key = f"{atlas.key} {space}"
+    atlas = replace(atlas, columns={**atlas.columns, **map_verdicts.columns(atlas)})
     with st.spinner(t("entity.wait"), show_time=True):  # vectors may have to be made again
         rows = cache.made(lambda: atlas.rows(space), "atlas_rows", key)
     if len(rows.vectors) < LEAST:
@@ -112,6 +124,12 @@ def projected(rows: Rows, key: str, look: Look) -> Projection:
                 name = t(f"map.method.{look.method}")
                 st.warning(f"{t('map.failed', method=name)} {chrome.plain(job.error(), 300)}")
     return place.pca(rows, key, look.centred, look.dims)
+
+
+def _colouring(column: Column, rows: Rows) -> dict[str, Any]:
+    """The colours of a column's names, and what it tells of the rows on the map."""
+    told = "" if column.told is None else column.told(np.unique(rows.sample))
+    return {"tints": column.tints, "said": told}
 
 
 def coloured(atlas: Atlas, rows: Rows, look: Look, key: str) -> tuple[np.ndarray, np.ndarray | None, str]:
@@ -178,7 +196,9 @@ def _map(
     if not len(some):
         st.info(t("map.filters.none"))
         return
-    name: tuple[Hashable, ...] = (key, projection.digest, look, ids, here, whom, map_filters.told())
+    column = atlas.columns.get(look.colour)
+    stamp = None if column is None else column.stamp
+    name: tuple[Hashable, ...] = (key, projection.digest, look, ids, here, whom, map_filters.told(), stamp)
     method = t(f"map.method.{projection.method.replace(' ', '_')}")
 
     def facts() -> dict[str, Any]:
@@ -188,6 +208,7 @@ def _map(
             "method": method, "pairs": lines[0], "distances": lines[1], "selected": left.of((*ids, here)),
             "placed": seen, "total": rows.total if kept is None else len(some), "shows": shows,
             "kinds": kinds[some], "colour": None if values is None else values[some], "colour_name": axis,
+            **({} if column is None else _colouring(column, left)),
         }  # fmt: skip
 
     def took(marks: Sequence[Hashable] | np.ndarray) -> None:

@@ -191,7 +191,8 @@ class Looking {
     const [left, top] = this.at(0, 0);
     const place = { scale: this.scale() * ratio, left: left * ratio, top: top * ratio };
     const size = sizeOf(this.cloud.count, this.look.zoom, ratio);
-    const drawn = paint(this.sheet, this.cloud, place, { colours, shown, bits: this.bits }, size);
+    const look = { colours, shown, bits: this.bits, quiet: this.data.quiet };
+    const drawn = paint(this.sheet, this.cloud, place, look, size);
     this.points.getContext("2d").putImageData(this.sheet.image, 0, 0);
     this.ratio = ratio;
     this.paintLines();

@@ -1,6 +1,8 @@
 // Painting: how many points fall on each pixel, their mean colour, and a strength that grows with their number.
 const FAINT = 0.55; // strength of a lone point, so that it is seen on either background
 const FADED = 0.22; // of what was not chosen, beside what was
+const PALE = 0.4; // of the quiet kind, below all others
+const STRONG = 1.6; // of the few that lie above it
 const SHAPES = { // sides, and how far they are turned
   diamond: [4, 0], square: [4, 45], "triangle-up": [3, -90], "triangle-down": [3, 90], pentagon: [5, -90], hexagon: [6, 0],
 };
@@ -30,13 +32,23 @@ function sheet(width, height) {
 
 /**
  * Paint the points that are looked at. place: {scale, left, top}, so that pixel = x * scale + left, top - y * scale.
- * look: {colours: [red, green, blue, ...] by code, shown: by code, bits: chosen points or null}. -> points drawn
+ * look: {colours: [red, green, blue, ...] by code, shown: by code, bits: chosen points or null, quiet: the code of the
+ * kind that lies pale below all others, -1 without one}. -> points drawn
  */
 function paint(on, cloud, place, look, size) {
   new Uint32Array(on.image.data.buffer).fill(0);
   on.row.fill(-1);
-  if (!look.bits) return layer(on, cloud, place, look, size, -1, 1);
-  return layer(on, cloud, place, look, size, 0, FADED) + layer(on, cloud, place, look, size, 1, 1);
+  const quiet = look.quiet;
+  const kinds = (shown) => look.shown.map((yes, code) => yes && shown(code));
+  const below = { ...look, shown: kinds((code) => code === quiet) };
+  const above = { ...look, shown: kinds((code) => code !== quiet) };
+  const [large, strong] = quiet < 0 ? [size, 1] : [size + 2, STRONG];
+  let drawn = 0;
+  for (const [wanted, strength] of look.bits ? [[0, FADED], [1, 1]] : [[-1, 1]]) {
+    if (quiet >= 0) drawn += layer(on, cloud, place, below, size, wanted, PALE * strength);
+    drawn += layer(on, cloud, place, above, large, wanted, strong * strength);
+  }
+  return drawn;
 }
 
 function layer(on, cloud, place, look, size, wanted, strength) {
@@ -81,7 +93,7 @@ function colour(on, most, strength) {
   const known = new Uint8Array(Math.min(most, 65535) + 1);
   const full = Math.log(Math.max(most, 8));
   for (let n = 1; n < known.length; n++)
-    known[n] = Math.round(255 * strength * (FAINT + ((1 - FAINT) * Math.log(n)) / full));
+    known[n] = Math.min(255, Math.round(255 * strength * (FAINT + ((1 - FAINT) * Math.log(n)) / full)));
   for (let p = 0, at = 0; p < pixels.length; p++, at += 4) {
     const n = sum[at + 3];
     if (!n) continue;

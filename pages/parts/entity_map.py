@@ -38,7 +38,8 @@ def show() -> None:
             t("map.colour.weight_of", name=say(m)), frame[f"weight_{m}"].to_numpy(np.float32)
         )
     atlas.show(Atlas(
-        key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
+        checkpoint=checkpoint.digest, dataset=dataset.digest, data=dataset.spec or dataset.key,
+        ids=lambda: frame["id"].astype(str).tolist(),
         spaces={m: t("map.space.joint") if m == JOINT else say(m) for m in (JOINT, *aligned.modalities)},
         rows=lambda space: rows_of(dataset, aligned, space), columns=columns,
         text=lambda row: dataset.samples[row].called(), figures=lambda _, rows, projection: _figures(aligned, rows),

@@ -35,7 +35,8 @@ def show() -> None:
     checkpoint, dataset, whole = found
     degree = np.log10(1 + questions.triples_of(dataset).degree()).astype(np.float32)
     atlas.show(Atlas(
-        key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
+        checkpoint=checkpoint.digest, dataset=dataset.digest, data=dataset.spec or dataset.key,
+        ids=lambda: [sample.id for sample in dataset.samples],
         spaces={name: say(name) for name in reversed(read_of(whole.decision))},
         rows=lambda space: rows_of(dataset, whole, space),
         columns={"degree": Column(t("map.colour.degree.axis"), degree)}, text=lambda row: dataset.samples[row].called(),

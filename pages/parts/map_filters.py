@@ -100,7 +100,8 @@ def offered(columns: Mapping[str, Column], rows: Rows) -> list[str]:
 
 def show(columns: Mapping[str, Column], data: str, rows: Rows, mask: np.ndarray | None) -> None:
     """Histograms side by side, each with what it keeps; how many rows are left, and what can be done with them."""
-    names = cache.made(lambda: offered(columns, rows), "offered", data, *columns, len(rows.ids), rows.ids[0])
+    stamps = tuple(column.stamp for column in columns.values())
+    names = cache.made(lambda: offered(columns, rows), "offered", data, *columns, len(rows.ids), rows.ids[0], stamps)
     if not names:
         return
     cuts = read(told(), columns)
@@ -151,7 +152,8 @@ def _one(name: str, column: Column, cuts: Mapping[str, Cut], rows: Rows, mask: n
         make = lambda: histogram.numbers(values, some, column.title)  # noqa: E731
     else:
         make = lambda: histogram.names([plainly(one) for one in values.tolist()], some, column.title)  # noqa: E731
-    picture = cache.made(make, "histogram", name, told(), len(here), *map(str, here[:3]), column.title)
+    picture = cache.made(make, "histogram", name, told(), len(here), *map(str, here[:3]), column.title,
+                         column.stamp)  # fmt: skip
     grid.bare(picture, f"histogram_{name}")
     if not column.numeric:
         options = sorted({plainly(one) for one in values.tolist()})

@@ -42,7 +42,8 @@ def show(checkpoint: Checkpoint, dataset: DataSet, observed: Observed) -> None:
         return (None, "") if seen is None else (place.placed(rows, projection, seen[0]), seen[1])
 
     atlas.show(Atlas(
-        key=key, data=dataset.spec or dataset.key, spaces={SPACE: t("map.space.aligned")},
+        checkpoint=checkpoint.digest, dataset=dataset.digest, data=dataset.spec or dataset.key, ids=lambda: ids,
+        spaces={SPACE: t("map.space.aligned")},
         rows=lambda _: place.rows_of(observed, key), columns=columns, text=lambda row: dataset.get(ids[row]).text(),
         figures=lambda _, rows, projection: _figures(frame, rows), shows=lambda _: "views.map.shows", paired="pairs",
         lines=atlas.farthest, placed=placed, chosen=lambda: _chosen(dataset, observed),

@@ -22,7 +22,7 @@ CARRIED = ("ckpt", "data", "lang")
 OWN = {
     "inspect": ("id", "rel", "against", "story", "text", "edit", "tab", "layer", "head", "token", "why", "how"),
     "fusion": ("modality", "what", "tab"),
-    "map": ("sel", "method", "dims", "seed", "space", "colour", "density", "labels", "filter", "tab"),
+    "map": ("sel", "method", "dims", "seed", "space", "colour", "queue", "density", "labels", "filter", "tab"),
     "match": ("sel", "split", "part", "badge", "class", "sort", "threshold", "tab"),
     "triage": ("queue", "who", "show", "take", "status", "sort", "find", "where", "weights", "pair", "sel", "tab"),
     "compare": ("with", "switch", "id", "layer", "tab"),

@@ -39,7 +39,7 @@ def show() -> None:
     spaces = {VIEWS: t("map.space.views")} if shared else {}
     own = stream_place.brought(checkpoint, dataset, whole, shared) if shared else None
     atlas.show(Atlas(
-        key=f"{checkpoint.digest} {dataset.digest}", data=dataset.spec or dataset.key,
+        checkpoint=checkpoint.digest, dataset=dataset.digest, data=dataset.spec or dataset.key, ids=lambda: ids,
         spaces=spaces | {name: level_of(whole, name) for name in ordered(whole)},
         rows=lambda space: together(whole, shared) if space == VIEWS else rows_of(whole, space),
         columns=columns_of(whole), text=lambda row: words_of(dataset, ids[row]),

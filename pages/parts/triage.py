@@ -183,6 +183,7 @@ def table(opened: Opened, listing: Listing) -> None:
         st.button(t("chrome.next"), key="triage_leaf_on", disabled=start + len(shown) >= listing.count,
                   on_click=triage_list.step, args=(opened, first + len(shown) - at))  # fmt: skip
     st.caption(formula(opened))
+    triage_keys.on_map(opened, "triage_map")
 
 
 def _said(said: object, who: str) -> str:

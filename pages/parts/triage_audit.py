@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache, grid, state, triage_list, triage_planted
+from pages.parts import cache, grid, state, triage_keys, triage_list, triage_planted
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _without(opened: Opened) -> None:
 
     st.markdown(f"##### {t('queue.without')}")
     st.markdown(t("queue.without.tell"))
+    triage_keys.on_map(opened, "audit_map")
     tagged = tuple(sorted(opened.verdicts().ids("mismatch")))
     if not tagged:
         st.caption(t("queue.without.none"))

@@ -43,7 +43,7 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
     with st.container(horizontal=True, gap="small", key="triage_moves"):
         st.button(t("chrome.previous"), key="triage_back", shortcut="K", on_click=triage_list.step, args=(opened, -1))
         st.button(t("chrome.next"), key="triage_on", shortcut="J", on_click=triage_list.step, args=(opened, 1))
-        if st.button(t("queue.inspect"), key="triage_inspect", shortcut="Enter", disabled=not _opens(opened)):
+        if st.button(t("queue.inspect"), key="triage_inspect", shortcut="Enter", disabled=not opens(opened)):
             inspect(opened, row)
 
 
@@ -100,16 +100,28 @@ def _note(opened: Opened, id: str, who: str) -> str:
     return found[-1].note if found else ""
 
 
-def _opens(opened: Opened) -> bool:
-    """Whether Inspect can show the rows of this run: a checkpoint that is still there looked at them."""
+def opens(opened: Opened) -> bool:
+    """Whether other pages can show the rows of this run: a checkpoint that is still there looked at them."""
     return bool(opened.checkpoint) and any(one.name == opened.checkpoint for one in cache.checkpoints())
+
+
+def use(opened: Opened) -> None:
+    """Use the data set of a run, and the checkpoint that looked at it."""
+    if not using.trusted(opened.spec):
+        kept.allow(opened.spec)  # a run of this machine's user
+    state.put(**{**using.OTHER, "ckpt": opened.checkpoint, "data": opened.spec})
+
+
+def on_map(opened: Opened, key: str) -> None:
+    """A button that opens the map with the verdicts on it, where a checkpoint can draw one."""
+    if opens(opened) and st.button(t("queue.map"), key=key, type="tertiary", help=t("queue.map.help")):
+        use(opened)
+        chrome.go("map", colour="verdict", queue=opened.token)
 
 
 def inspect(opened: Opened, row: Mapping[str, object]) -> None:
     """Open Inspect with the row, under the checkpoint that looked at it."""
-    if not using.trusted(opened.spec):
-        kept.allow(opened.spec)  # a run of this machine's user
-    state.put(**{**using.OTHER, "ckpt": opened.checkpoint, "data": opened.spec})
+    use(opened)
     if opened.kind == "triples":
         relation = f"{'~' if row['reversed'] else ''}{row['relation_name']}"  # a question that is asked backwards
         chrome.go("inspect", id=str(row["head"]), rel=relation, against=str(row["tail"]))

@@ -140,6 +140,12 @@ def dataset_of(opened: Opened) -> DataSet | None:
         return None
 
 
+def opened(run: Run) -> Opened:
+    """A finished run, its file opened once for all visitors. Raises FusionError where it can't be read."""
+    stamp = (run.folder / "meta.json").stat().st_mtime_ns
+    return Opened(token(run), run.folder, stamp, _store(str(run.folder), stamp))
+
+
 def token(run: Run) -> str:
     """What the address calls a run: its folder's name below the user's, else a hash of the path."""
     from fusion.files import digest, home
@@ -184,8 +190,7 @@ def choose() -> Opened | None:
     if not run.finished:
         _unfinished(run)
         return None
-    stamp = (run.folder / "meta.json").stat().st_mtime_ns
-    return Opened(now, run.folder, stamp, _store(str(run.folder), stamp))
+    return opened(run)
 
 
 def _asked(found: Mapping[str, Run]) -> str | None:
