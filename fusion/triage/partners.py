@@ -2,6 +2,7 @@
 
     better(store, id, k=5) -> Proposals | None      "this text fits image 4711 better", and the other way round
     near_duplicates(store, id, k=5) -> [Duplicate]
+    indexed(store, moved=None, notice=None) -> bool    sort the rows of a large run, so that neighbours come at once
 
 How well the half t_i of one row fits the half v_j of another is the mean of up to three cosines:
 
@@ -9,7 +10,8 @@ How well the half t_i of one row fits the half v_j of another is the mean of up 
 
 e_i is the half that rows like t_i have, f_j the half that rows like v_j have: kernel means as in `triage.between`. On
 planted mismatches the true partner stands far higher by the fit than by the cosine alone. A near duplicate has a half
-whose cosine with the row's is at least NEAR, or the same text or picture. Every row is compared. N rows, D width.
+whose cosine with the row's is at least NEAR, or the same text or picture. Every row is compared, but for runs that are
+large enough to be `indexed`. N rows, D width.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ from torch.nn.functional import normalize
 
 from fusion.device import best
 from fusion.neighbours import blocks
-from fusion.triage import between
+from fusion.triage import between, index
 from fusion.triage.parts import prepared, present
 from fusion.triage.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fusion.data.dataset import DataKind
+    from fusion.triage.engine import Progress
 
 Array = np.ndarray
 NEAR = 0.95  # no two different ones of 227 pictures and texts came as near; two thirds of altered copies did
@@ -90,6 +95,25 @@ class Finder:
             known = present(frame, self.sides[0]) & present(frame, self.sides[1])
             self.halves = between.halves(self.vectors[self.sides[0]], self.vectors[self.sides[1]], known=known)
             self.shared |= not apart and self.halves.left.shape[1] == self.halves.right.shape[1]
+        self._indexes: dict[str, index.Index] = {}
+
+    @functools.cached_property
+    def hashes(self) -> dict[str, Array]:
+        """The hash of each row of each side. -> {side: (N,) uint64}"""
+        if len(self.sides) == 2:
+            return dict(zip(self.sides, (self.halves.texts, self.halves.pictures), strict=True))
+        return {name: between.hashed(rows)[0] for name, rows in self.vectors.items()}
+
+    def nearest(self, side: str, query: Array, k: int, among: Array | None = None) -> tuple[Array, Array]:
+        """The rows of highest cosine to a query on one side: by its index where there is one, or as `nearest`."""
+        if len(self.ids) >= index.EXACT_ROWS:
+            found = self._indexes.get(side) or index.opened(self.vectors[side], self.hashes[side])
+            if found is not None:
+                self._indexes[side] = found
+                near = found.nearest(query, k, among)
+                if near is not None:
+                    return near
+        return nearest(self.vectors[side], query, k, among)
 
     def _marks(self, back: bool) -> Array:
         return self.halves.texts if back else self.halves.pictures
@@ -117,13 +141,13 @@ class Finder:
 
     def proposed(self, row: int, k: int, *, back: bool) -> tuple[Partner, ...]:
         """The rows whose right half fits the left half of a row best; back: whose left half fits its right half."""
-        own, other = (self.halves.right, self.halves.left) if back else (self.halves.left, self.halves.right)
+        own = self.halves.right if back else self.halves.left
         among = self.once[back] & (self._marks(back) != self._marks(back)[row])
         at = np.array([row])
         query = np.nan_to_num(between.expected(self.halves, at, back=back)[0])
         if self.shared:
             query = query + _unit(own[at])[0]
-        near = nearest(other, query, SHORTLIST, among)[0]
+        near = self.nearest(self.sides[0 if back else 1], query, SHORTLIST, among)[0]
         if not len(near):
             return ()
         mine = np.full(len(near), row)
@@ -142,6 +166,26 @@ def _finder(folder: str, rows: str) -> Finder:
 def finder(store: Store) -> Finder:
     """The sides of a run; the last two runs are kept."""
     return _finder(str(store.folder), str(store.meta.get("rows", "")))
+
+
+def indexed(store: Store, moved: Progress | None = None, notice: Callable[[str], None] | None = None) -> bool:
+    """Sort both sides of a run of EXACT_ROWS or more, where that isn't done. -> whether they are
+
+    moved: told rows done, and their number; notice: told in a sentence what to install. See `index.build`.
+    """
+    if store.count < index.EXACT_ROWS:
+        return False
+    if not index.available():
+        if notice is not None and index.possible():
+            notice(index.ABSENT)
+        return False
+    found = Finder(store)
+    made = []
+    for place, (side, rows) in enumerate(found.vectors.items()):
+        done, total = place * len(rows), len(found.vectors) * len(rows)
+        told = None if moved is None else (lambda row, done=done, total=total: moved(done + row, total))
+        made.append(index.build(rows, found.hashes[side], told))
+    return bool(made) and all(made)
 
 
 def better(store: Store, id: str, k: int = 5) -> Proposals | None:
@@ -175,7 +219,7 @@ def near_duplicates(store: Store, id: str, k: int = 5) -> list[Duplicate]:
     for name, side in found.vectors.items():
         own = np.asarray(side[row], np.float32)
         if own.any():
-            for other, cosine in zip(*nearest(side, own, k + 1), strict=True):
+            for other, cosine in zip(*found.nearest(name, own, k + 1), strict=True):
                 if other != row and cosine >= NEAR:
                     cosines.setdefault(str(found.ids[other]), {})[name] = float(cosine)
     for column in ("text", "picture"):

@@ -68,7 +68,7 @@ def inspect_set(
         elif progress is not None:
             progress(int(recording.meta["count"]), int(recording.meta["count"]))
         store = Store.open(folder)
-        indexed(store, comparing)  # a large run; it is finished already, and asked by the scan until then
+        indexed(store, comparing, tell)  # a large run; it is finished already, and asked by the scan until then
     return store
 
 
