@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fusion import cleared
 from fusion.files import ROOT, atomic_file, digest, home
 from fusion.processes import born
 
@@ -37,6 +38,7 @@ GRACE = 10.0  # seconds that a stopped job has to put its things in order before
 TAIL = 16384  # bytes at the end of a log or of the reports that are looked at
 STOPPED = 130  # exit status of a command line that was interrupted
 _CHILDREN: dict[str, subprocess.Popen[bytes]] = {}  # of this process, to be waited for when they end
+_ENDED: dict[str, tuple[int, JobStatus]] = {}  # {folder: when its end was written, how it ended}: that doesn't change
 _reported = 0.0  # when this process last reported
 
 
@@ -129,20 +131,50 @@ def leave(folder: Path, state: str) -> None:
 
 
 def listed() -> list[JobStatus]:
-    """Every job that this machine remembers, those that were started last first."""
-    found = [
-        _status(path.parent, told) for path in (home() / "jobs").glob("[!.]*/status.json") if (told := _read(path))
-    ]
+    """Every job that this machine remembers and nobody took off the list, those that were started last first."""
+    away = cleared.hidden()
+    found = []
+    for path in (home() / "jobs").glob("[!.]*/status.json"):
+        since = away.get(path.parent.name)
+        if (since is None or _started(path.parent) > since) and (one := _listed(path.parent)) is not None:
+            found.append(one)
     return sorted(found, key=lambda one: -one.time)
 
 
-def forget(key: str) -> None:
-    """Remove what is remembered of a job that has ended; what it made stays."""
-    folder = _folder(key)
-    with _alone(folder):
-        now = status(key)
-        if now is not None and not now.alive:
-            shutil.rmtree(folder, ignore_errors=True)
+def _listed(folder: Path) -> JobStatus | None:
+    """How the job of a folder stands; what has ended is read once."""
+    try:
+        stamp = (folder / "end.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        stamp = 0
+    before = _ENDED.get(str(folder))
+    if before is not None and before[0] == stamp:
+        return before[1]
+    told = _read(folder / "status.json")
+    found = None if told is None else _status(folder, told)
+    if found is not None and stamp:
+        _ENDED[str(folder)] = stamp, found
+    return found
+
+
+def clear(keys: Sequence[str]) -> None:
+    """Take jobs off the list that have ended; what they made stays, and `cleared.bring_back` takes it back.
+
+    What has been off the list for long is swept away now, with its log.
+    """
+    ended = [key for key in keys if (now := status(key)) is not None and not now.alive]
+    cleared.add([_folder(key).name for key in ended])
+    for name, since in cleared.over().items():
+        folder = home() / "jobs" / name
+        with _alone(folder):
+            if _started(folder) <= since:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(folder: Path) -> float:
+    """When the job of a folder was started last, 0 where there is none."""
+    path = folder / "status.json"
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def status(key: str) -> JobStatus | None:
@@ -160,7 +192,7 @@ def _status(folder: Path, told: Mapping[str, Any]) -> JobStatus:
     asked = folder / "stop"
     if alive and end is None and asked.exists() and time.time() - asked.stat().st_mtime > GRACE:
         _signal(told, signal.SIGKILL)
-    done, total, message, left = _progress(folder / "progress.jsonl")
+    done, total, message, left = _progress(folder / "progress.jsonl", whole=end is None)
     begun = folder / "begun"  # a job that waits for its turn begins later than it was started
     waits = bool(told.get("queue")) and not begun.exists()
     since = begun.stat().st_mtime if told.get("queue") and not waits else told["time"]
@@ -267,14 +299,14 @@ def _folder(key: str) -> Path:
     return home() / "jobs" / name
 
 
-def _progress(path: Path) -> tuple[int, int, str, float | None]:
-    """(done, total, message, seconds left) from the reports of the last while."""
+def _progress(path: Path, *, whole: bool = True) -> tuple[int, int, str, float | None]:
+    """(done, total, message, seconds left) from the reports of the last while, or without `whole` from the last one."""
     lines = _tail(path).split(b"\n")[:-1] if path.exists() else []  # what follows the last line end is half written
     if len(lines) > 1 and path.stat().st_size > TAIL:
         lines = lines[1:]
     if not lines:
         return 0, 0, "", None
-    told = [json.loads(line) for line in lines]
+    told = [json.loads(line) for line in (lines if whole else lines[-1:])]
     last = told[-1]
     stages = [(one["total"], re.sub(r"\d+", "", one["message"])) for one in told]
     first = told[stages.index(stages[-1])]  # what came before had another pace

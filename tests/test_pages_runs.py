@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +126,40 @@ def test_a_run_in_the_address_that_is_gone_shows_the_last_one(app) -> None:
     assert "gloss" in said(at)
     at.button(key="run_forget").click().run()
     assert jobs.listed() == []
+
+
+def test_ended_runs_leave_the_list_and_come_back(app) -> None:
+    for key, state in (("a", "done"), ("b", "failed"), ("c", "stopped")):
+        folder = job(key, "observe", "gloss", "--json", state=state)
+    at = app()
+    assert not [one for one in at.button if one.key == "runs_back"]
+    at.button(key="runs_clear").click().run()
+    assert jobs.listed() == []
+    assert told("runs.emptied") in said(at)
+    assert folder.exists(), "what was printed stays"
+    again = app()
+    assert again.button(key="runs_back").label == told("runs.back", count=3)
+    again.button(key="runs_back").click().run()
+    assert {one.key for one in jobs.listed()} == {"a", "b", "c"}
+    again.button(key="run_forget").click().run()
+    assert len(again.dataframe[0].value) == 2
+    assert again.button(key="runs_back").label == told("runs.back", count=1)
+
+
+def test_a_year_of_runs_comes_in_pages_with_what_runs_first(app, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "PAGE", 3)
+    for number in range(7):
+        folder = job(f"k{number}", "train", "late", "--name", f"n{number}", state="" if number == 2 else "done")
+        about = json.loads((folder / "status.json").read_text("utf-8"))
+        (folder / "status.json").write_text(json.dumps(about | {"time": about["time"] + number}), "utf-8")
+    at = app()
+    assert at.dataframe[0].value["title"].tolist() == ["n2", "n6", "n5"]
+    at.button(key="on_runs").click().run()
+    assert at.dataframe[0].value["title"].tolist() == ["n4", "n3", "n1"]
+    assert app(run="k0").dataframe[0].value["title"].tolist() == ["n0"], "a link opens the page of its run"
+    at.button(key="runs_clear").click().run()
+    assert [one.key for one in jobs.listed()] == ["k2"]
+    assert at.dataframe[0].value["title"].tolist() == ["n2"]
 
 
 def test_the_form_is_a_command_line(app, started) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fusion import histories, jobs
+from fusion import cleared, histories, jobs
 from tests.test_jobs import VERB, until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,15 +120,74 @@ def test_a_verb_that_is_short_is_no_job() -> None:
     assert jobs.listed() == []
 
 
-def test_a_job_that_ended_is_forgotten_and_no_other() -> None:
+def test_a_job_that_ended_leaves_the_list_and_comes_back_and_no_other() -> None:
     jobs.start(["count", "100", "--pause", "0.1"], "goes on")
     until(lambda now: now.done > 0, "goes on")
-    jobs.forget("goes on")
-    assert jobs.status("goes on") is not None
+    jobs.clear(["goes on", "never"])
+    assert [one.key for one in jobs.listed()] == ["goes on"]
+    assert cleared.last() == []
     jobs.stop("goes on")
     until(ended, "goes on")
-    jobs.forget("goes on")
+    before = jobs.listed()
+    jobs.clear(["goes on"])
     assert jobs.listed() == []
+    assert jobs.status("goes on") is not None, "pages that started it still know how it ended"
+    assert cleared.bring_back() == [jobs._folder("goes on").name]
+    assert jobs.listed() == before
+    jobs.clear(["goes on"])
+    jobs.start(["count", "1"], "goes on")  # started again, it is on the list
+    assert until(ended, "goes on").state == "done"
+    assert [one.state for one in jobs.listed()] == ["done"]
+
+
+def gone(key: str) -> Path:
+    """A job that has ended."""
+    folder = jobs.enter(["count", "1"], key)
+    jobs.leave(folder, "done")
+    return folder
+
+
+def test_times_are_taken_back_one_by_one() -> None:
+    for key in "abcd":
+        gone(key)
+    jobs.clear(["a"])
+    jobs.clear([])
+    jobs.clear(["b", "c"])
+    assert [one.key for one in jobs.listed()] == ["d"]
+    assert cleared.last() == ["b", "c"]
+    assert cleared.bring_back() == ["b", "c"]
+    assert {one.key for one in jobs.listed()} == {"b", "c", "d"}
+    assert cleared.bring_back() == ["a"]
+    assert cleared.bring_back() == []
+    assert len(jobs.listed()) == 4
+
+
+def test_after_a_month_a_row_goes_with_its_log_unless_it_was_started_again() -> None:
+    old, again, new = gone("old"), gone("again"), gone("new")
+    jobs.clear(["old", "again"])
+    day = 86_400
+    long_ago = time.time() - (cleared.DAYS + 1) * day
+    cleared._write([one | {"time": long_ago} for one in cleared._read()])
+    os.utime(old / "status.json", (long_ago - day, long_ago - day))
+    assert {one.key for one in jobs.listed()} == {"again", "new"}
+    jobs.clear(["new"])
+    assert not old.exists()
+    assert again.exists(), "it was started after it had been taken off"
+    assert new.exists()
+    assert cleared.last() == ["new"]
+    assert [one.key for one in jobs.listed()] == ["again"]
+
+
+def test_what_has_ended_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = gone("a")
+    first = jobs.listed()
+    asked: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_status", lambda path, told: asked.append(path))
+        assert jobs.listed() == first
+    assert asked == []
+    (folder / "end.json").unlink()
+    assert jobs.listed()[0].state == "running", "started again by this very process"
 
 
 def test_notes_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

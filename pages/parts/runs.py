@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fusion import histories, jobs
+from fusion import cleared, histories, jobs
 from fusion.words import t
-from pages.parts import cache, chrome, grid, runs_start, runs_told, state, tabs, using
+from pages.parts import cache, chrome, grid, runs_start, runs_told, state, table, tabs, using
 from pages.parts.chrome import guard, plain
 from pages.parts.runs_told import length
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TABS = ("list", "start")
 EVERY, IDLE = 2.0, 5.0  # seconds between two looks while something runs, and while nothing does
-MOST = 100  # rows at once
+PAGE = 50  # rows at once
 LINES = 40  # of a log
 BUNDLED = ("train", "late", "--data", "emoji-groups", "--epochs", "10")  # a minute or two on a laptop
 
@@ -53,9 +53,9 @@ def _live() -> None:
 
 def _all() -> None:
     """The table and what is known of the chosen row."""
-    found = jobs.listed()
+    found = sorted(jobs.listed(), key=lambda one: not one.alive)  # what runs stands first, however long it has
     if not found:
-        _none()
+        (_emptied if cleared.last() else _none)()
         return
     running = [one for one in found if one.state == "running"]
     ahead = [one.seconds_left for one in running if one.seconds_left is not None]
@@ -66,9 +66,13 @@ def _all() -> None:
     if state.get("run") not in {one.key for one in found}:
         state.put(run=(running or found)[0].key)
     chosen = next(one for one in found if one.key == state.get("run"))
-    _table(found[:MOST], chosen, said)
-    if len(found) > MOST:
-        st.caption(t("views.showing", shown=f"{MOST:,}", count=f"{len(found):,}"))
+    pages = -(-len(found) // PAGE)
+    page = min(st.session_state.setdefault("page_runs", found.index(chosen) // PAGE), pages - 1)
+    _table(found[page * PAGE : (page + 1) * PAGE], chosen, said)
+    with st.container(horizontal=True, vertical_alignment="center", key="under_runs"):
+        table.turns("runs", page, pages, len(found))
+        st.space("stretch")
+        _clear(found)
     with st.container(border=True, key="card_run"), guard("runs.one"):
         _one(chosen)
 
@@ -81,6 +85,24 @@ def _none() -> None:
         st.button(
             t("runs.none.train"), key="runs_first", type="primary", on_click=runs_start.start, args=(list(BUNDLED),)
         )
+
+
+def _emptied() -> None:
+    """Everything was taken off the list: a way back."""
+    with st.container(border=True, key="card_none"):
+        st.markdown(t("runs.emptied"))
+        _clear([])
+
+
+def _clear(found: Sequence[JobStatus]) -> None:
+    """Buttons that take all that has ended off the list, and put back what was taken off last."""
+    before, ended = len(cleared.last()), [one.key for one in found if not one.alive]
+    if before:
+        st.button(t("runs.back", count=f"{before:,}"), key="runs_back", type="tertiary", on_click=cleared.bring_back,
+                  help=t("runs.back.help", days=cleared.DAYS))  # fmt: skip
+    if ended:
+        st.button(t("runs.clear", count=f"{len(ended):,}"), key="runs_clear", type="tertiary", on_click=jobs.clear,
+                  args=(ended,), help=t("runs.clear.help", days=cleared.DAYS))  # fmt: skip
 
 
 def _table(found: Sequence[JobStatus], chosen: JobStatus, said: str) -> None:
@@ -164,8 +186,8 @@ def _actions(job: JobStatus) -> None:
         if job.state in ("failed", "stopped"):
             st.button(t("runs.resume"), key="run_resume", type="primary", on_click=_resume, args=(job,))
         st.button(
-            t("runs.forget"), key="run_forget", type="tertiary", on_click=jobs.forget, args=(job.key,),
-            help=t("runs.forget.help"),
+            t("runs.forget"), key="run_forget", type="tertiary", on_click=jobs.clear, args=([job.key],),
+            help=t("runs.forget.help", days=cleared.DAYS),
         )  # fmt: skip
 
 
