@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 
 from fusion.files import atomic_folder, digest, home
 from fusion.neighbours import blocks
@@ -41,6 +42,7 @@ PROBED = 64  # lists that it reads at least, however many rows there are
 SAMPLE = 64  # rows a list that the middles are found from
 ROUNDS = 10  # of k-means
 KEPT = 4  # indexes in the user's folder, the two sides of two runs; those not used for longest go
+FETCHING = 4  # threads that fetch the lists of a search from the disk; 32, as FAISS has it, slow those in memory
 OFF = 6e-4  # by which a score of half precision may differ: 2^-11 for rows of length 1, and the sums
 MOST = 4096  # rows that a search fetches to find the nearest among equal ones; the scan where they don't do
 ABSENT = (
@@ -49,7 +51,7 @@ ABSENT = (
 )
 _BLOCK = 4_000_000  # numbers in memory at once, 16 MB
 _VERSION = 1
-_LISTS, _MIDDLES, _SIZES = "lists", "middles", "sizes"
+_LISTS, _MIDDLES, _SIZES = "lists", "middles.npy", "sizes.npy"
 
 
 class Index:
@@ -110,8 +112,7 @@ def opened(vectors: Array, marks: Array) -> Index | None:
     if faiss is None or not folder.is_dir():
         return None
     try:
-        middles = np.load(folder / f"{_MIDDLES}.npy", allow_pickle=False)
-        sizes = np.load(folder / f"{_SIZES}.npy", allow_pickle=False)
+        middles, sizes = (np.array(open_memmap(folder / name, mode="r")) for name in (_MIDDLES, _SIZES))
         told = [int(size) for size in sizes.ravel()]
         whole = (
             middles.shape == (len(told), vectors.shape[1])
@@ -129,6 +130,7 @@ def opened(vectors: Array, marks: Array) -> Index | None:
         sizes = sizes.astype(np.uint64)
         inside.set_all_lists_sizes(faiss.swig_ptr(sizes))
         inside.totsize, inside.read_only = sum(told) * _row(vectors.shape[1]), True
+        inside.prefetch_nthread = FETCHING
         inside.do_mmap()
         lists.replace_invlists(inside, True)
         inside.this.disown()  # the lists have it now
