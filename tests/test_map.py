@@ -1,13 +1,16 @@
 """The Map page's own matters: cuts by columns, histograms, labels, dimensions and large sets."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fusion.observations import Observed
 from fusion.views import embedding, histogram
 from fusion.views.palette import INK, Tints
 from pages.parts import atlas, map_filters
 from pages.parts.atlas import Column
-from pages.parts.place import Rows
+from pages.parts.place import Rows, _rows
+from tests.opening import opened
 
 
 def columns() -> dict[str, Column]:
@@ -125,3 +128,29 @@ def test_three_dimensions_show_every_point_where_it_is() -> None:
     found = np.concatenate([np.stack((trace.x, trace.y, trace.z), 1) for trace in drawn[:2]])
     assert np.array_equal(found, points)
     assert list(picture.table.columns[-1:]) == ["z"]
+
+
+def test_a_large_map_is_drawn_on_a_canvas_with_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(atlas, "DRAWN", 100)
+    monkeypatch.setattr("pages.parts.canvas.show", lambda make, key, **told: drawn.append(make()))
+    for more, labelled in (({}, True), ({"labels": "0"}, False)):
+        opened("map", {"ckpt": "maf-gloss", "data": "gloss", **more})
+        cloud = drawn[-1]
+        places = np.array([place for *place, _ in cloud.over["words_at"]], np.float64)
+        assert bool(len(places)) == labelled
+        assert len(cloud.facts.xy) > 1000
+    low, high = drawn[0].facts.xy.min(0), drawn[0].facts.xy.max(0)
+    places = np.array([place for *place, _ in drawn[0].over["words_at"]])
+    assert ((places >= low) & (places <= high)).all()
+    assert all(words for *_, words in drawn[0].over["words_at"])
+
+
+def test_pairs_are_the_rows_that_have_both_halves() -> None:
+    text, image = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    text[1], image[2] = 0, 0
+    frame = pd.DataFrame({"id": ["a", "b", "c", "d"]})
+    found = _rows(Observed("some", "one", frame, {"text": text, "image": image}))
+    assert found.ids == ("a", "c", "d", "a", "b", "d")
+    assert found.pairs.tolist() == [[0, 3], [2, 5]]
+    assert found.total == 6

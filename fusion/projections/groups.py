@@ -58,7 +58,8 @@ def apart(texts: Sequence[str], code: Array, most: int = 2) -> list[tuple[str, .
     texts (N), each counts once for a word however often it holds it; code (N,) groups 0..K-1. -> K tuples of words
     """
     members = [np.flatnonzero(code == group) for group in range(int(code.max(initial=-1)) + 1)]
-    spoken = [words_of(text) for text in texts]
+    known = {text: words_of(text) for text in dict.fromkeys(texts)}  # a text is often that of several points
+    spoken = [known[text] for text in texts]
     everywhere = Counter(word for words in spoken for word in words)
     total = len(texts)
     found: list[tuple[str, ...]] = []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LEAST = 4  # points below which there is no map
 RINGS = 200  # samples of a selection that are ringed and joined on the map
-DRAWN = 20_000  # points above which a canvas draws them
+DRAWN = 8_000  # points above which a canvas draws them: of 20,000, Plotly takes seconds more
 READ = 20_000  # rows whose words are read for labels
 TOGETHER = 0.6  # of the spread of all points: a group that lies wider has no label
 LABEL = np.array([0.35, 0.06])  # of the map's width and height that a label takes
@@ -215,13 +215,15 @@ def _map(
         if len(marks):
             state.select(atlas.data, list(dict.fromkeys(left.ids[mark] for mark in marks if mark is not None)))
 
+    def labels() -> list[Label]:
+        return labels_of(projection.points, *grouped(atlas, rows, key)) if look.labels else []
+
     def make() -> Picture:
         told = facts()
         if look.dims == 3:
             return embedding.solid(points, left.modalities, left.ids, **told)
-        labels = labels_of(projection.points, *grouped(atlas, rows, key)) if look.labels else []
         return embedding.scatter(
-            points, left.modalities, left.ids, labels=labels, density=look.density,
+            points, left.modalities, left.ids, labels=labels(), density=look.density,
             beyond=np.delete(projection.points, some, 0), **told,
         )  # fmt: skip
 
@@ -229,7 +231,8 @@ def _map(
 
         def cloud() -> Cloud:
             told = facts()
-            return clouds.cloud(points, told.pop("kinds"), left.ids, values=told.pop("colour"), **told)
+            words = [(one.x, one.y, one.text) for one in labels()]
+            return clouds.cloud(points, told.pop("kinds"), left.ids, values=told.pop("colour"), labels=words, **told)
 
         canvas.show(lambda: cache.made(cloud, "cloud", *name), f"cloud_{look.method}", on_lasso=took, title=False)
         return

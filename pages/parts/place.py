@@ -57,8 +57,10 @@ def _rows(observed: Observed) -> Rows:
     sample = np.concatenate([there["text"], there["image"]])
     vectors = np.concatenate([text[there["text"]], image[there["image"]]]).astype(np.float32)
     modalities = np.asarray(["text"] * len(there["text"]) + ["image"] * len(there["image"]))
-    where = {int(row): len(there["text"]) + i for i, row in enumerate(there["image"])}
-    pairs = np.asarray([(i, where[int(r)]) for i, r in enumerate(there["text"]) if int(r) in where], int).reshape(-1, 2)
+    partner = np.full(len(text), -1)
+    partner[there["image"]] = len(there["text"]) + np.arange(len(there["image"]))
+    partner = partner[there["text"]]
+    pairs = np.stack([np.flatnonzero(partner >= 0), partner[partner >= 0]], 1)
     names = observed.frame["id"].astype(str).tolist()
     total = int((np.abs(text).sum(1) > 0).sum() + (np.abs(image).sum(1) > 0).sum())
     return Rows(vectors, modalities, sample, tuple(names[i] for i in sample), pairs, total)
