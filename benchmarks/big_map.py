@@ -1,9 +1,9 @@
 """The Map page of a data set of 10,000 pairs in a real headless Chromium, from its link to the points on screen.
 
-The vectors are there, as after `observe`; PCA, figure, transfer and WebGL (in software) are all in the time. The server
+The vectors are there, as after `observe`; PCA, labels, transfer and painting are all in the time. The server
 has shown the page with other data before. Each run is another data set, so nothing of it was kept.
 
-Below, the canvas that larger maps are drawn on, with 50,000 and 500,000 points in 40 clusters on a page of its own:
+Below, the same canvas with 50,000 and 500,000 points in 40 clusters on a page of its own:
 from its link to the points on screen, in a tab without a cache; and from the end of a lasso round about
 a quarter of them to these points standing out on the map, with the script run again. Processor seconds are those of
 the server and of all of Chromium's processes together.
@@ -31,10 +31,10 @@ from tests.browser.chromium import browser, settled
 from tests.browser.server import ROOT, Server, serve
 
 REPEATS = 3
-DRAWN = "() => document.querySelector('.js-plotly-plot .gl-container canvas') !== null"
 CLOUDS = {50_000: (2.5, 1.2), 500_000: (3.0, 1.5)}  # points: seconds to the first picture, to what a lasso holds
 STAGE = """[...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]
     .map(part => part.shadowRoot?.querySelector('.stage')).find(Boolean)"""
+DRAWN = f"() => {STAGE}?.dataset.drawn"
 PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -78,7 +78,7 @@ def _cloud(chrome: Browser, server: Server, count: int) -> tuple[float, float, f
     page = chrome.new_page(viewport={"width": 1280, "height": 900})
     started, spent = time.perf_counter(), _spent()
     page.goto(f"{server.url}/?n={count}", wait_until="commit")
-    page.wait_for_function(f"() => {STAGE}?.dataset.drawn", timeout=240_000, polling="raf")
+    page.wait_for_function(DRAWN, timeout=240_000, polling="raf")
     page.evaluate(PAINTED)
     first, first_spent = time.perf_counter() - started, _spent() - spent
     page.get_by_text("rows 0").wait_for(timeout=240_000)
