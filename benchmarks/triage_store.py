@@ -2,12 +2,16 @@
 
 Shards, vectors, suspicion and the sorted file are written as in any run, at 512 pairs a shard; a tenth of the pairs is
 wrong. Then another process opens the run, and shows pages, filters and counts, five times each; the slowest kind of
-question counts, by its median. Memory is the highest that a process ever took, PyTorch and pandas included.
+question counts, by its median. Partners and near duplicates, each time of another row, are found by lists (FAISS) and,
+apart from those questions, by the scan of all rows. Memory is the highest that a process ever took, PyTorch and pandas
+included.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -15,19 +19,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.measuring import Row, at_most, spread
 from fusion.data.dataset import DataSet
-from fusion.files import digest
+from fusion.files import digest, home
 from fusion.observations import Chunk
-from fusion.triage import running
+from fusion.triage import index, partners, running
 from fusion.triage.engine import Inspector
 from fusion.triage.store import Condition, Store
 from fusion.types import Image, Sample, Text
 
 COUNT, WIDTH, REPEATS = 1_000_000, 64, 5
+PROBES = 20  # rows whose nearest are found by lists and by the scan
 ASK = "import sys; from pathlib import Path; from benchmarks import triage_store as t; t.ask(Path(sys.argv[1]))"
 WRITE = "import sys; from pathlib import Path; from benchmarks import triage_store as t; t.write(Path(sys.argv[1]))"
 
@@ -85,30 +91,45 @@ def measure(checkpoint: str) -> list[Row]:
         Row("of it suspicion and sorting", made["after"], "s", n=COUNT),
         Row("memory of the run", made["memory"], "GB"),
         Row("of it the samples", made["samples"], "GB"),
+        Row("of it the lists of both sides", made["lists"], "s", n=COUNT),
         Row("rows on disk", made["bytes"] / 1e6, "MB", n=COUNT),
+        Row("lists on disk", made["lists_bytes"] / 1e6, "MB", n=COUNT),
+        Row("the sides of the run, opened before the first of these", told["finder"], "s"),
+        *(Row(f"{name}, by the scan", float(np.median(times)), "s", n=REPEATS, spread=spread(times, 3))
+          for name, times in told["scans"].items()),
+        *(Row(f"of the {k} nearest found by lists", share, n=PROBES) for k, share in told["found"].items()),
     ]  # fmt: skip
 
 
-def _child(program: str, folder: str) -> dict[str, float]:
-    said = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True)
+def _child(program: str, folder: str) -> dict[str, Any]:  # Any: what JSON holds
+    own = os.environ | {"FUSION_HOME": str(Path(folder) / "home")}  # the lists go there, and with the folder
+    said = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True, env=own)
     return json.loads(said.stdout.splitlines()[-1])
 
 
 def write(folder: Path) -> None:
     """The run, and what it took, as JSON."""
     running.Inspector = Given  # type: ignore[misc,assignment]
-    dataset, ended = pairs(), [0.0]
+    dataset, ended, sorting = pairs(), [0.0], [0.0]
     samples = _memory()
     started = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
         ended[0] = time.perf_counter()
 
+    def indexed(*given: Any) -> bool:
+        before = time.perf_counter()
+        made = partners.indexed(*given)
+        sorting[0] = time.perf_counter() - before
+        return made
+
+    running.indexed = indexed  # type: ignore[assignment]
     store = running.inspect_set(dataset, out=folder / "run", progress=progress)
     done = time.perf_counter()
     size = (store.folder / store.meta["rows"]).stat().st_size
-    print(json.dumps({"seconds": done - started, "after": done - ended[0], "memory": _memory(), "samples": samples,
-                      "bytes": size}))  # fmt: skip
+    lists = sum(path.stat().st_size for path in (home() / "triage" / "indexes").rglob("*") if path.is_file())
+    print(json.dumps({"seconds": done - started, "after": done - ended[0] - sorting[0], "memory": _memory(),
+                      "samples": samples, "bytes": size, "lists": sorting[0], "lists_bytes": lists}))  # fmt: skip
 
 
 def ask(folder: Path) -> None:
@@ -118,6 +139,11 @@ def ask(folder: Path) -> None:
     opened = time.perf_counter() - started
     ids = [str(row) for row in range(0, COUNT, COUNT // 200)]
     some = [Condition("note_group", "in", ["group 3", "group 5"]), Condition("part_cosine", ">", 0.5)]
+    rows = itertools.cycle(str(row) for row in range(7, COUNT, COUNT // 29))
+    near: dict[str, Callable[[], object]] = {
+        "partners of a row": lambda: partners.better(store, next(rows)),
+        "near duplicates of a row": lambda: partners.near_duplicates(store, next(rows)),
+    }
     asked: dict[str, Callable[[], object]] = {
         "ranked page": lambda: store.page(limit=100),
         "page 9,000 of 10,000": lambda: store.page(offset=900_000, limit=100),
@@ -138,13 +164,41 @@ def ask(folder: Path) -> None:
         "random 50": lambda: store.sample(50, seed=1),
         "1,000 vectors": lambda: np.asarray(store.vectors("text")[::1000]).sum(),
     }
+    times = _times(asked)
+    started = time.perf_counter()
+    finder = partners.finder(store)
+    made = time.perf_counter() - started
+    partners.better(store, next(rows))  # imports FAISS
+    times |= _times(near)
+    memory = _memory()
+    found = _found(finder)
+    index.EXACT_ROWS = COUNT + 1
+    print(json.dumps({"open": opened, "questions": times, "memory": memory, "finder": made, "found": found,
+                      "scans": _times(near)}))  # fmt: skip
+
+
+def _times(asked: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each kind of question, one kind after the other, REPEATS times."""
     times: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(REPEATS):
         for name, question in asked.items():
             started = time.perf_counter()
             question()
             times[name].append(time.perf_counter() - started)
-    print(json.dumps({"open": opened, "questions": times, "memory": _memory()}))
+    return times
+
+
+def _found(finder: partners.Finder) -> dict[str, float]:
+    """Of the 5 and the 64 nearest images of some images by the scan, the share that lists find."""
+    images = finder.vectors["image"]
+    shares: dict[str, list[float]] = {"5": [], "64": []}
+    for row in range(0, COUNT, COUNT // PROBES):
+        query = np.asarray(images[row], np.float32)
+        by_scan, by_lists = (rows[0].tolist() for rows in (
+            partners.nearest(images, query, 64), finder.nearest("image", query, 64)))  # fmt: skip
+        for k, share in shares.items():
+            share.append(len({*by_scan[: int(k)]} & {*by_lists[: int(k)]}) / int(k))
+    return {k: float(np.mean(share)) for k, share in shares.items()}
 
 
 def _memory() -> float:

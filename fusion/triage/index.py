@@ -120,7 +120,6 @@ def opened(vectors: Array, marks: Array) -> Index | None:
             and sizes.shape == (len(told),)
             and np.isfinite(middles).all()
             and min(told, default=-1) >= 0
-            and sum(told) <= len(vectors)
             and (folder / _LISTS).stat().st_size == sum(told) * _row(vectors.shape[1])
         )
         if not whole:
