@@ -85,6 +85,14 @@ def test_pages_come_in_order_and_cover_every_row_once(store: Store) -> None:
         (Condition("label", "filled"), lambda f: f["label"].notna()),
         (Condition("suspicion", "empty"), lambda f: f["suspicion"].isna()),
         (Condition("part_rank", ">", np.float32(0.5)), lambda f: f["part_rank"] > 0.5),
+        (
+            Condition("text", "contains", "text 1", ("label", "split")),
+            lambda f: f["text"] == "Text 1",
+        ),
+        (
+            Condition("label", "in", ["l1", "train"], ("split",)),
+            lambda f: f["label"].isin(["l1"]) | (f["split"] == "train"),
+        ),
     ],
 )
 def test_a_condition_keeps_what_pandas_keeps(store: Store, condition: Condition, keep: object) -> None:
@@ -113,6 +121,15 @@ def test_facets_spans_places_rows_and_samples(store: Store) -> None:
     assert store.column("rank")[store.row("id 3")["row"]] == 3
     with pytest.raises(FusionError, match='no sample "gone"'):
         store.row("gone")
+
+
+@pytest.mark.parametrize("order", ["suspicion", "part_rank", "label", "row", "far", "text"])
+def test_a_row_stands_where_the_pages_of_an_order_have_it(store: Store, order: str) -> None:
+    for where in ((), (Condition("split", "=", "test"),)):
+        ids = store.page(order, where, limit=40)["id"].tolist()
+        assert [store.place(id, where, order) for id in ids] == list(range(len(ids)))
+    with pytest.raises(FusionError, match="no column"):
+        store.place("id 1", (), "nothing")
 
 
 @pytest.mark.parametrize("name", ODD)

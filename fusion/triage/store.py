@@ -3,13 +3,13 @@
     Store.open(folder) -> Store        a finished run; FusionError in a sentence for anything else
     .folder .meta .count .columns      meta: the facts in meta.json; columns: {name: type as DuckDB calls it}
     .page(order="suspicion", where=(), offset=0, limit=100, descending=None) -> DataFrame
-    .place(id, where) -> int | None    where a row stands in the pages of the default order
+    .place(id, where, order) -> int | None    where a row stands in the pages of an order
     .page, .place and .first take as an order a Weighing, too: the suspicion under weights of one's own
     .count_of(where) .facets(column, where) -> [(value, count)] .span(column, where) -> (least, most) | None
     .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id] .table(names, where) -> DataFrame
     .vectors(name) -> (N, D) float16, memory-mapped; a row's line in it is its column `row`
     .export(path, where) -> rows       CSV, JSON Lines, or Parquet at any address that fsspec knows
-    Condition(column, how, value)      how: = != < <= > >= in, not in, contains, empty, filled
+    Condition(column, how, value, also)   how: = != < <= > >= in, not in, contains, empty, filled
     runs() -> [Run]                    every run on this machine, the newest first, finished or not
 
 Rows: id, split and what was observed, one part_<name> a part of the suspicion in 0..1 (null where it is missing),
@@ -56,6 +56,7 @@ class Condition:
     column: str
     how: str
     value: Any = None  # text, number, truth value, or a list of them
+    also: tuple[str, ...] = ()  # further columns of which one that holds it will do
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Store:
             own = np.array([np.nan if value is None else value for _, value in found], np.float64)
             return self._ranked([rank for rank, _ in found]).assign(suspicion=order.suspicion(own))
         column = self._named(order)
-        most = (order == "suspicion" or order.startswith("part_")) if descending is None else descending
+        most = _most_first(order) if descending is None else descending
         if order == "suspicion" and most:
             if not where:  # the file is sorted so: only the part of it that is shown is read
                 query = "SELECT * FROM rows WHERE rank > ? AND rank <= ? ORDER BY rank"
@@ -138,25 +139,27 @@ class Store:
         """The ranks of the most suspicious rows under weights of one's own, in that order."""
         return [rank for rank, _ in self._weighed(order, (), 0, count)]
 
-    def place(self, id: str, where: Sequence[Condition] = (), order: Weighing | None = None) -> int | None:
-        """How many rows stand before one in the default order, or under weights of one's own; None when it isn't among
-        them."""
+    def place(self, id: str, where: Sequence[Condition] = (), order: str | Weighing = "suspicion") -> int | None:
+        """How many rows stand before one in an order, as `page` has it; None when it isn't among them."""
         said, values = self._where((*where, Condition("id", "=", id)))
-        if order is not None:
+        if isinstance(order, Weighing):
             by, given = self._weighing(order)
-            query = f"SELECT rank, coalesce({by}, '-infinity'::DOUBLE) FROM rows {said}"
-            here = self._all(query, [*given, *values])
-            if not here:
-                return None
-            said, values = self._where(where)
-            query = (
-                f"SELECT count(*) FROM (SELECT rank, coalesce({by}, '-infinity'::DOUBLE) AS own FROM rows {said}) "
-                "WHERE own > ? OR (own = ? AND rank < ?)"
-            )
-            rank, own = here[0]
-            return int(self._all(query, [*given, *values, own, own, rank])[0][0])
-        found = self._all(f"SELECT rank FROM rows {said}", values)
-        return None if not found else self.count_of((*where, Condition("rank", "<", found[0][0])))
+        else:
+            by, given = self._named(order), []
+        here = self._all(f"SELECT rank FROM rows {said}", values)
+        if not here:
+            return None
+        rank = int(here[0][0])
+        if order == "suspicion":
+            return self.count_of((*where, Condition("rank", "<", rank)))
+        said, values = self._where(where)
+        before = ">" if isinstance(order, Weighing) or _most_first(order) else "<"
+        query = (
+            f"WITH told AS (SELECT rank AS r, {by} AS v FROM rows {said}), here AS (SELECT v FROM told WHERE r = ?) "
+            f"SELECT count(*) FROM told AS o, here AS h WHERE o.v {before} h.v OR (h.v IS NULL AND o.v IS NOT NULL) "
+            "OR (o.v IS NOT DISTINCT FROM h.v AND o.r < ?)"
+        )
+        return int(self._all(query, [*given, *values, rank, rank])[0][0])
 
     def count_of(self, where: Sequence[Condition] = ()) -> int:
         """How many rows meet the conditions."""
@@ -256,28 +259,31 @@ class Store:
         """(WHERE ..., its values). Raises FusionError on a column or a comparison that isn't there."""
         said, values = [], []
         for condition in where:
-            name, how, value = self._named(condition.column), condition.how, condition.value
-            if how in _COMPARED:
-                said.append(f"{name} {_COMPARED[how]} ?")
-                values.append(_value(value))
-            elif how in ("in", "not in"):
-                kind = self.columns[condition.column]
-                inner = f"(SELECT unnest(?::VARCHAR[])::{kind})"
-                empty = [one for one in value if one is None]
-                if how == "in":
-                    said.append(f"({name} IN {inner}{f' OR {name} IS NULL' if empty else ''})")
-                else:
-                    said.append(f"({name} NOT IN {inner}{f' OR {name} IS NULL' if not empty else ''})")
-                values.append([str(one) for one in value if one is not None])
-            elif how == "contains":
-                said.append(f"contains(lower({name}::VARCHAR), lower(?))")
-                values.append(str(value))
-            elif how in ("empty", "filled"):
-                nothing = f"({name} IS NULL OR {name}::VARCHAR = '')"
-                said.append(nothing if how == "empty" else f"NOT {nothing}")
-            else:
-                raise FusionError(f'"{shorten(how)}" compares nothing; there are {", ".join(HOWS)}.')
+            parts = []
+            for column in (condition.column, *condition.also):
+                part, given = self._compared(column, condition.how, condition.value)
+                parts.append(part)
+                values += given
+            said.append(parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})")
         return (f"WHERE {' AND '.join(said)}" if said else ""), values
+
+    def _compared(self, column: str, how: str, value: Any) -> tuple[str, list[Any]]:
+        """A condition on one column, and its values. Raises FusionError as `_where` does."""
+        name = self._named(column)
+        if how in _COMPARED:
+            return f"{name} {_COMPARED[how]} ?", [_value(value)]
+        if how in ("in", "not in"):
+            inner = f"(SELECT unnest(?::VARCHAR[])::{self.columns[column]})"
+            empty, full = any(one is None for one in value), [str(one) for one in value if one is not None]
+            if how == "in":
+                return f"({name} IN {inner}{f' OR {name} IS NULL' if empty else ''})", [full]
+            return f"({name} NOT IN {inner}{'' if empty else f' OR {name} IS NULL'})", [full]
+        if how == "contains":
+            return f"contains(lower({name}::VARCHAR), lower(?))", [str(value)]
+        if how in ("empty", "filled"):
+            nothing = f"({name} IS NULL OR {name}::VARCHAR = '')"
+            return (nothing if how == "empty" else f"NOT {nothing}"), []
+        raise FusionError(f'"{shorten(how)}" compares nothing; there are {", ".join(HOWS)}.')
 
     def _weighing(self, order: Weighing) -> tuple[str, list[float]]:
         """Weights of one's own as SQL. Raises FusionError on a part that isn't there."""
@@ -368,6 +374,11 @@ def quoted(name: str) -> str:
 def _done(folder: Path, meta: Mapping[str, Any]) -> int:
     shards = len(list((folder / SHARDS).glob("[0-9]*.parquet")))
     return min(shards * int(meta.get("size", 0)), int(meta.get("count", 0)))
+
+
+def _most_first(column: str) -> bool:
+    """Whether an order by a column begins with the highest."""
+    return column == "suspicion" or column.startswith("part_")
 
 
 def _value(value: Any) -> Any:
