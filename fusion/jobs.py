@@ -162,8 +162,8 @@ def clear(keys: Sequence[str]) -> None:
 
     What has been off the list for long is swept away now, with its log.
     """
-    ended = [key for key in keys if (now := status(key)) is not None and not now.alive]
-    cleared.add([_folder(key).name for key in ended])
+    folders = [folder for key in keys if (now := _listed(folder := _folder(key))) is not None and not now.alive]
+    cleared.add([folder.name for folder in folders])
     for name, since in cleared.over().items():
         folder = home() / "jobs" / name
         with _alone(folder):

@@ -59,7 +59,7 @@ def _all() -> None:
         return
     running = [one for one in found if one.state == "running"]
     ahead = [one.seconds_left for one in running if one.seconds_left is not None]
-    said = t("runs.jobs.count", count=len(found), running=len(running))
+    said = t("runs.jobs.count", count=f"{len(found):,}", running=len(running))
     if ahead:
         said = t("runs.jobs.next", said=said, time=length(min(ahead)))
     st.markdown(said)
@@ -114,7 +114,7 @@ def _table(found: Sequence[JobStatus], chosen: JobStatus, said: str) -> None:
             "title": [runs_told.title(one) for one in found],
             "state": [t(f"runs.state.{one.state}") for one in found],
             "kind": [runs_told.kind(one) for one in found],
-            "share": [1.0 if one.state == "done" else one.done / one.total if one.total else 0.0 for one in found],
+            "share": [1.0 if one.state == "done" else round(one.done / max(one.total, 1), 2) for one in found],
             "elapsed": [length(one.seconds) for one in found],
             "left": [length(one.seconds_left) for one in found],
             "device": [next(iter(one.notes.get("device", ())), "–").upper() for one in found],
