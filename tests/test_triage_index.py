@@ -175,6 +175,8 @@ DAMAGED = {
     "no sizes": _sizes(lambda sizes: sizes[:0]),
     "sizes that are no numbers": _pickled,
     "sizes not whole": _sizes(lambda sizes: sizes + np.nan),
+    "sizes without end": _sizes(lambda sizes: sizes + np.inf),
+    "sizes of text": _sizes(lambda sizes: sizes.astype(str)),
     "narrow middles": _middles(lambda middles: middles[:, 1:]),
     "middles of another kind": _middles(lambda middles: middles.astype(np.float64)),
     "middles that are no numbers": _middles(lambda middles: middles * np.nan),

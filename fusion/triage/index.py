@@ -113,9 +113,10 @@ def opened(vectors: Array, marks: Array) -> Index | None:
         return None
     try:
         middles, sizes = (np.array(open_memmap(folder / name, mode="r")) for name in (_MIDDLES, _SIZES))
-        told = [int(size) for size in sizes.ravel()]
+        told = sizes.ravel().tolist()  # Python's numbers: their sum doesn't wrap around
         whole = (
-            middles.shape == (len(told), vectors.shape[1])
+            sizes.dtype == np.int64
+            and middles.shape == (len(told), vectors.shape[1])
             and middles.dtype == np.float32
             and sizes.shape == (len(told),)
             and np.isfinite(middles).all()
@@ -167,7 +168,7 @@ def _write(faiss: Any, vectors: Array, marks: Array, folder: Path, moved: Moved 
         place[rows] = lists.quantizer.search(units, 1)[1][:, 0]
         if moved is not None:
             moved(int(rows[-1]) + 1)
-    sizes = np.bincount(place, minlength=len(middles) + 1)[:-1]
+    sizes = np.bincount(place, minlength=len(middles) + 1)[:-1].astype(np.int64)
     with (folder / _LISTS).open("wb") as stream:
         for rows in np.split(np.argsort(place, kind="stable"), np.cumsum(sizes))[:-1]:
             stream.writelines(units.astype("<f2").tobytes() for _, units in _there(vectors, rows))
