@@ -99,14 +99,15 @@ def test_a_verdict_is_kept_at_once_and_the_next_pair_comes(app, store: Store) ->
 def test_a_note_goes_along_and_may_come_later(app, store: Store) -> None:
     at = app(queue=store.folder.name, who="Ada")
     one, two = first(store, 2)
-    at.text_input(key=f"triage_note_{one}").input("a typo").run()
+    note = lambda: next(box for box in at.text_input if box.label == told("queue.note"))  # noqa: E731
+    note().input("a typo").run()
     assert said_of(store) == {}, "a note alone is no verdict"
     at.button(key="triage_fix").click().run()
     book = Verdicts.open(store.folder)
     assert [(e.verdict, e.note) for e in book.of(one)] == [("fix", "a typo")]
     at.button(key="triage_unsure").click().run()
     at.button(key="triage_back").click().run()
-    at.text_input(key=f"triage_note_{two}").input("look again").run()
+    note().input("look again").run()
     assert [(e.verdict, e.note) for e in book.of(two)] == [("unsure", ""), ("unsure", "look again")]
 
 

@@ -29,6 +29,7 @@ OWN = {
     "runs": ("run", "beside", "tab"),
     "checkpoints": ("tab",),
 }
+PRIVATE = ("who",)  # in the address only as long as a link has brought it: whoever gets the next link is another person
 ONE = ("id", "story", "text", "edit")  # what a link to one sample says, or says that there is none of
 WHOLE = ("ckpt", "data", "id", "rel", "against", "story", "text", "edit", "sel")  # what makes two views the same work
 LONGEST_TEXT = 400  # characters of an edited text that the address carries; proxies cut long addresses
@@ -76,6 +77,7 @@ def read_address(page: str) -> None:
         for name in (*ONE, "rel", "against", "token") if other else ONE:
             view.pop(name, None)
     view.update(said)
+    st.session_state.setdefault("linked", {}).update({name: said[name] for name in PRIVATE if name in said})
     st.session_state["page"] = page
     _read_selection(said.get("sel", ""))
     _write(page)
@@ -113,6 +115,17 @@ def put(**values: str | int | float | None) -> None:
             view.pop(name, None)
         else:
             view[name] = str(value)
+    _write(st.session_state.get("page", ""))
+
+
+def linked(name: str) -> str:
+    """What a link said of something private, "" where none did, or since it was made one's own."""
+    return st.session_state.get("linked", {}).get(name, "")
+
+
+def own(name: str) -> None:
+    """Keep something private as it is, as one's own: it leaves the address."""
+    st.session_state.get("linked", {}).pop(name, None)
     _write(st.session_state.get("page", ""))
 
 
@@ -177,6 +190,7 @@ def _view() -> dict[str, str]:
 def _write(page: str) -> None:
     """Make the address say what this page shows, without a rerun."""
     view = _view()
-    wanted: Mapping[str, str] = {name: view[name] for name in (*CARRIED, *OWN.get(page, ())) if view.get(name)}
+    names = [name for name in (*CARRIED, *OWN.get(page, ())) if view.get(name)]
+    wanted: Mapping[str, str] = {one: view[one] for one in names if one not in PRIVATE or view[one] == linked(one)}
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)

@@ -15,6 +15,7 @@ from pages.parts import (
     triage_audit,
     triage_files,
     triage_filters,
+    triage_hands,
     triage_keys,
     triage_list,
     triage_pair,
@@ -35,6 +36,7 @@ LONGEST = 160  # characters of a text in the list
 
 def show() -> None:
     """Everything below the heading."""
+    triage_hands.recall()
     opened = triage_run.choose()
     if opened is None:
         return

@@ -1,6 +1,7 @@
 """What a key does: one verdict and on to the next row, one back, or into Inspect. Each key is a button, too.
 
-A verdict is on the disk before the page answers; nothing else is written and no row is asked for.
+A verdict is on the disk before the page answers; nothing else is written and no row is asked for. A note without a
+verdict is a draft: of one reviewer, one run and one row, and for this visit alone.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fusion import kept
+from fusion.files import digest
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import cache, chrome, state, triage_list, using
+from pages.parts import cache, chrome, state, triage_hands, triage_list, using
 from pages.parts.chrome import plain
 from pages.parts.triage_list import TAGGED
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 KEYS = dict(zip(TAGGED, "1234", strict=True))
 FAILED = "triage_failed"  # why the last verdict was not kept
+DRAFTS = "triage_drafts"  # notes that no verdict took along yet, by their boxes
 
 
 def show(opened: Opened, row: Mapping[str, object]) -> None:
@@ -32,6 +35,7 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
     failed = st.session_state.pop(FAILED, "")
     if failed:
         st.error(plain(failed, 400))
+    triage_hands.ask()
     with st.container(horizontal=True, gap="small", key="triage_verdicts"):
         for verdict, key in KEYS.items():
             st.button(
@@ -40,37 +44,63 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
             )  # fmt: skip
         st.button(t("queue.undo"), key="triage_undo", shortcut="U", on_click=undo, args=(opened,),
                   help=t("queue.undo.help"))  # fmt: skip
-    with st.container(horizontal=True, gap="small", key="triage_moves"):
-        st.button(t("chrome.previous"), key="triage_back", shortcut="K", on_click=triage_list.step, args=(opened, -1))
-        st.button(t("chrome.next"), key="triage_on", shortcut="J", on_click=triage_list.step, args=(opened, 1))
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="triage_moves"):
+        st.button(t("chrome.previous"), key="triage_back", shortcut="K", on_click=move, args=(opened, -1))
+        st.button(t("chrome.next"), key="triage_on", shortcut="J", on_click=move, args=(opened, 1))
         if st.button(t("queue.inspect"), key="triage_inspect", shortcut="Enter", disabled=not opens(opened)):
             inspect(opened, row)
+        triage_hands.show(failed=bool(failed))
+
+
+def box(opened: Opened, id: str, who: str) -> str:
+    """The key of the box for a note: another for each reviewer, run and row."""
+    return f"triage_note_{digest(opened.token, who, id)[:12]}"
 
 
 def note(opened: Opened, row: Mapping[str, object]) -> None:
     """A place for a few words, kept with the verdict."""
     id, who = str(row["id"]), state.get("who")
-    mine = opened.decided().get(id, {}).get(who, "")
-    st.session_state.setdefault(f"triage_note_{id}", _note(opened, id, who))
+    key, before = box(opened, id, who), _note(opened, id, who)
+    if key not in st.session_state:
+        st.session_state[key] = _drafts().get(key, before)
     st.text_input(
-        t("queue.note"), key=f"triage_note_{id}", max_chars=2000, placeholder=t("queue.note.none"),
-        on_change=_noted, args=(opened, id, mine), help=t("queue.note.help"),
+        t("queue.note"), key=key, max_chars=2000, placeholder=t("queue.note.none"), on_change=_noted,
+        args=(opened, id, who), help=t("queue.note.help"),
     )  # fmt: skip
+    if _drafts().get(key, before) != before:
+        st.caption(t("queue.note.draft"))
+
+
+def move(opened: Opened, by: int) -> None:
+    """Look at the row so many further on."""
+    triage_hands.answered()
+    triage_list.step(opened, by)
 
 
 def decide(opened: Opened, id: str, verdict: str) -> None:
     """Keep a verdict of this reviewer and go on."""
-    note = st.session_state.get(f"triage_note_{id}", "").strip()
+    triage_hands.answered()
+    if _put(opened, id, verdict):
+        triage_list.step(opened, 1)
+
+
+def _put(opened: Opened, id: str, verdict: str) -> bool:
+    """Keep a verdict with what stands in the box. -> whether it is kept; if not, the page says why"""
+    who = state.get("who")
+    key = box(opened, id, who)
+    note = st.session_state.get(key, _drafts().get(key, "")).strip()
     try:
-        opened.verdicts(state.get("who")).put(id, verdict, note)
+        opened.verdicts(who).put(id, verdict, note)
     except FusionError as error:  # said on the page, and the row stays
         st.session_state[FAILED] = str(error)
-        return
-    triage_list.step(opened, 1)
+        return False
+    _drafts().pop(key, None)
+    return True
 
 
 def undo(opened: Opened) -> None:
     """Take back this reviewer's last verdict, and look at that row again."""
+    triage_hands.answered()
     try:
         id = opened.verdicts(state.get("who")).undo()
     except FusionError as error:
@@ -82,14 +112,17 @@ def undo(opened: Opened) -> None:
         triage_list.goto(id)
 
 
-def _noted(opened: Opened, id: str, mine: str) -> None:
+def _noted(opened: Opened, id: str, who: str) -> None:
     """A note to a verdict that stands already is kept with it at once; without one, it goes along with the next."""
+    key = box(opened, id, who)
+    _drafts()[key] = st.session_state[key]
+    mine = opened.decided().get(id, {}).get(who, "")
     if mine:
-        note = st.session_state[f"triage_note_{id}"].strip()
-        try:
-            opened.verdicts(state.get("who")).put(id, mine, note)
-        except FusionError as error:
-            st.session_state[FAILED] = str(error)
+        _put(opened, id, mine)
+
+
+def _drafts() -> dict[str, str]:
+    return st.session_state.setdefault(DRAFTS, {})
 
 
 def _note(opened: Opened, id: str, who: str) -> str:
