@@ -1,0 +1,124 @@
+"""Judging on the Triage page: notes, names and keys stay whose they are, and files hold the list gone through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fusion.triage.store import Store
+from fusion.triage.verdicts import Verdicts
+from tests import triage_app
+from tests.opening import nothing_broken, opened
+from tests.test_pages_streams_sets import said, told
+
+
+@pytest.fixture
+def store(fusion_home: Path, tmp_path: Path) -> Store:
+    return triage_app.made(triage_app.manifest(tmp_path / "set"))
+
+
+@pytest.fixture
+def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
+    def at(**query: str) -> AppTest:
+        found = opened("triage", query)
+        assert not found.exception
+        return found
+
+    with nothing_broken(caplog):
+        yield at
+
+
+def first(store: Store, count: int = 100) -> list[str]:
+    return store.page(limit=count)["id"].tolist()
+
+
+def note(at: AppTest):
+    """The box for a note of the pair in sight."""
+    return next(box for box in at.text_input if box.label == told("queue.note"))
+
+
+def notes(store: Store, id: str) -> list[tuple[str, str, str]]:
+    return [(one.reviewer, one.verdict, one.note) for one in Verdicts.open(store.folder).of(id)]
+
+
+def test_a_note_stays_with_who_typed_it(app, store: Store) -> None:
+    at = app(queue=store.folder.name, who="Ann")
+    one = first(store, 1)[0]
+    note(at).input("Ann says so").run()
+    at.text_input(key="triage_who").input("Bob").run()
+    assert note(at).value == ""
+    at.button(key="triage_mismatch").click().run()
+    assert notes(store, one) == [("Bob", "mismatch", "")]
+
+
+def test_a_note_without_a_verdict_is_still_there_when_one_comes_back(app, store: Store) -> None:
+    at = app(queue=store.folder.name, who="Ann")
+    one, two = first(store, 2)
+    note(at).input("half a thought").run()
+    assert told("queue.note.draft") in said(at)
+    at.button(key="triage_on").click().run()
+    assert note(at).value == ""
+    assert told("queue.note.draft") not in said(at)
+    at.button(key="triage_back").click().run()
+    assert note(at).value == "half a thought"
+    at.button(key="triage_fix").click().run()
+    assert notes(store, one) == [("Ann", "fix", "half a thought")]
+    at.button(key="triage_back").click().run()
+    assert note(at).value == "half a thought"
+    assert told("queue.note.draft") not in said(at), "it is kept now"
+    assert notes(store, two) == []
+
+
+def test_a_note_of_one_run_does_not_show_in_another(app, store: Store, tmp_path: Path) -> None:
+    other = triage_app.made(tmp_path / "set" / "pairs.csv", store.folder.parent / "other")
+    at = app(queue=store.folder.name)
+    one = first(store, 1)[0]
+    note(at).input("of the first run").run()
+    at.selectbox(key="triage_run").select(other.folder.name).run()
+    if at.query_params["pair"] != one:
+        at.query_params["pair"] = one
+        at.run()
+    assert at.query_params["pair"] == one
+    assert note(at).value == ""
+
+
+def test_an_address_names_nobody_but_the_one_it_came_with(app, store: Store) -> None:
+    at = app(queue=store.folder.name)
+    at.text_input(key="triage_who").input("Ann").run()
+    assert "who" not in at.query_params
+    at.button(key="triage_keep").click().run()
+    assert list(Verdicts.open(store.folder).now().values()) == [{"Ann": "keep"}]
+    assert told("queue.who.linked", who="Ann") not in said(at)
+
+
+def test_a_name_that_came_with_a_link_is_asked_about(app, store: Store) -> None:
+    at = app(queue=store.folder.name, who="Ann")
+    assert told("queue.who.linked", who="Ann") in said(at)
+    at.button(key="triage_me").click().run()
+    assert told("queue.who.linked", who="Ann") not in said(at)
+    assert "who" not in at.query_params
+    assert at.text_input(key="triage_who").value == "Ann"
+    other = app(queue=store.folder.name, who="Ann")
+    other.button(key="triage_not_me").click().run()
+    assert other.text_input(key="triage_who").value == ""
+    assert "who" not in other.query_params
+    other.button(key="triage_keep").click().run()
+    assert list(Verdicts.open(store.folder).now().values()) == [{"": "keep"}]
+
+
+def test_a_browser_remembers_the_name(app, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.runtime.context import ContextProxy
+
+    monkeypatch.setattr(ContextProxy, "cookies", {"fusionscope_who": "Ann%20%C3%84"})
+    at = app(queue=store.folder.name)
+    assert at.text_input(key="triage_who").value == "Ann Ä"
+    assert "who" not in at.query_params
+    at.text_input(key="triage_who").input("").run()
+    assert at.text_input(key="triage_who").value == ""
+    at.button(key="triage_keep").click().run()
+    assert list(Verdicts.open(store.folder).now().values()) == [{"": "keep"}]
+    linked = app(queue=store.folder.name, who="Ann Ä")
+    assert told("queue.who.linked", who="Ann Ä") not in said(linked), "it is this browser's own"
