@@ -55,7 +55,7 @@ def test_without_a_run_the_set_in_use_can_be_inspected(app, monkeypatch: pytest.
     started: list[list[str]] = []
     monkeypatch.setattr(jobs, "start", lambda arguments, key, **more: started.append(arguments))
     at = app()
-    assert "was not inspected yet" in said(at)
+    assert "was not looked through yet" in said(at)
     next(one for one in at.button if one.label == told("queue.start")).click().run()
     assert started[0][:2] == ["inspect-set", "gloss"]
     assert "--checkpoint" in started[0]
@@ -163,7 +163,7 @@ def test_order_and_words_change_the_list(app, store: Store) -> None:
     assert set(at.dataframe[0].value["text"]) <= {"text 14", *(f"text 14{n}" for n in range(10))}
     at.text_input(key="triage_find").input("nowhere").run()
     assert told("queue.empty") in said(at)
-    at.button(key="triage_take").click().run()
+    at.button(key="triage_afresh").click().run()
     assert rows(at) == first(store, 12)
 
 

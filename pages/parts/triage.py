@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from pages.parts import (
     state,
     tabs,
     triage_audit,
+    triage_choice,
     triage_files,
     triage_filters,
     triage_hands,
@@ -20,7 +21,6 @@ from pages.parts import (
     triage_list,
     triage_pair,
     triage_partners,
-    triage_run,
 )
 from pages.parts.chrome import guard, plain
 
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from pages.parts.triage_run import Opened
 
 TABS = ("queue", "audit", "files")
+WIDTHS = (13, 14)  # of the list and of the pair
+LINES = 52  # pixels of a row: two lines of text
 LONGEST = 160  # characters of a text in the list
 
 
 def show() -> None:
     """Everything below the heading."""
     triage_hands.recall()
-    opened = triage_run.choose()
+    opened = triage_choice.choose()
     if opened is None:
         return
     name, place = tabs.opened("triage", TABS)
@@ -58,22 +60,23 @@ def review(opened: Opened) -> None:
         listing = triage_list.frozen(opened, anew=st.session_state.pop("triage_anew", False))
     except FusionError as error:  # a filter of a link that is none: without it, there is a list
         st.error(plain(str(error), 400))
-        st.button(t("queue.empty.take", count=50), key="triage_take", on_click=triage_filters.clear, type="primary")
+        _afresh()
         return
     with above, guard("queue.filters"):
         triage_filters.show(opened)
     _progress(opened, listing)
     if not listing.count:
         st.info(t("queue.empty"))
-        st.button(t("queue.empty.take", count=50), key="triage_take", on_click=triage_filters.clear, type="primary")
+        _afresh()
         return
     with st.container(key="triage_two"):
-        left, right = st.columns([5, 7], gap="medium")
+        left, right = st.columns(WIDTHS, gap="medium")
         row: Mapping[str, object] | None = None
         with right, st.container(border=True, key="card_pair"):
             with guard("queue.pair"):
-                row = triage_list.row(opened, listing, state.get("pair") or listing.ids[0])
-                _pair(opened, listing, row)
+                row = _looked_at(opened, listing)
+                if row is not None:
+                    _pair(opened, listing, row)
             beside = st.container()
         with left, guard("queue.list"):
             table(opened, listing)
@@ -82,16 +85,43 @@ def review(opened: Opened) -> None:
                 triage_partners.show(opened, row)
 
 
+def _afresh() -> None:
+    """The way out of a list with nothing in it."""
+    st.button(t("queue.empty.take", count=50), key="triage_afresh", on_click=triage_filters.clear, type="primary")
+
+
+def _looked_at(opened: Opened, listing: Listing) -> Mapping[str, object] | None:
+    """The row that the address names; where the run has none of that name, that is said, with the way back."""
+    try:
+        return triage_list.row(opened, listing, state.get("pair") or listing.ids[0])
+    except FusionError as error:
+        st.error(plain(str(error), 400))
+        _back(opened, listing, "primary")
+        return None
+
+
+def _back(opened: Opened, listing: Listing, kind: Literal["primary", "tertiary"]) -> None:
+    """A button to the row of the list that one was at last."""
+    place = triage_list.left(listing)
+    st.button(t("queue.back", at=f"{place + 1:,}", count=f"{listing.count:,}"), key="triage_return", type=kind,
+              on_click=triage_list.turn, args=(opened, place))  # fmt: skip
+
+
 def _pair(opened: Opened, listing: Listing, row: Mapping[str, object]) -> None:
-    id, ids = str(row["id"]), listing.ids
-    at = t("queue.at", at=f"{listing.offset + ids.index(id) + 1:,}", count=f"{listing.count:,}") if id in ids else ""
+    id = str(row["id"])
+    place = listing.place(id)
+    at = t("queue.at.none") if place is None else t("queue.at", at=f"{place + 1:,}", count=f"{listing.count:,}")
     st.markdown(f"**{plain(id, 60)}** · {t('queue.rank', rank=f'{_rank(row):,}', count=f'{opened.store.count:,}')}"
-                + (f" · {at}" if at else ""))  # fmt: skip
+                f" · {at}")  # fmt: skip
+    if place != triage_list.left(listing):
+        _back(opened, listing, "tertiary")
     triage_keys.show(opened, row)
     triage_pair.opinions(opened, id, state.get("who"))
     triage_pair.show(opened, row)
     triage_keys.note(opened, row)
     triage_pair.history(opened, id)
+    if not triage_keys.opens(opened):
+        st.caption(t("queue.inspect.gone" if opened.checkpoint else "queue.inspect.untrained"))
 
 
 def _rank(row: object) -> int:
@@ -107,7 +137,9 @@ def _progress(opened: Opened, listing: Listing) -> None:
         f"{t(f'queue.verdict.{name}')} {count:,}" for name, count in counts.items() if count
     )
     said = t("queue.progress", done=f"{done:,}", count=f"{listing.count:,}")
-    st.progress(min(done / listing.count, 1.0) if listing.count else 0.0, text=f"{said} {told}" if told else said)
+    st.progress(min(done / listing.count, 1.0) if listing.count else 0.0, text=said)
+    if told:
+        st.caption(t("queue.progress.all", told=told))
     newer = opened.verdicts().latest() != listing.latest and listing.wanted.status != "any"
     if newer:
         st.button(t("queue.anew"), key="triage_again", type="tertiary", on_click=_anew, help=t("queue.anew.help"))
@@ -124,11 +156,10 @@ def _done(opened: Opened, listing: Listing, who: str) -> int:
     mine = tuple(id for id, said in opened.decided().items() if who in said)
     if not mine:
         return 0
-    own = [one for one in listing.conditions if not (one.column == "id" and one.how == "not in")]
     key = (listing.wanted, listing.latest, len(mine), hash(mine))
     kept = st.session_state.get("triage_done")
     if kept is None or kept[0] != key:
-        kept = (key, opened.store.count_of((*own, Condition("id", "in", mine))))
+        kept = (key, opened.store.count_of((*listing.conditions, Condition("id", "in", mine))))
         st.session_state["triage_done"] = kept
     return kept[1]
 
@@ -148,43 +179,46 @@ def table(opened: Opened, listing: Listing) -> None:
     import pandas as pd
 
     ids, pair, who = listing.ids, state.get("pair"), state.get("who")
-    at = ids.index(pair) if pair in ids else 0
-    block = at // triage_list.BLOCK
+    here = listing.place(pair)
+    at = (triage_list.left(listing) if here is None else here) - listing.offset
+    block = max(min(at, len(ids) - 1), 0) // triage_list.BLOCK
     first = block * triage_list.BLOCK
     frame = listing.frame.iloc[first : first + triage_list.BLOCK]
     shown = ids[first : first + triage_list.BLOCK]
     decided = opened.decided()
+    parts = {name: frame[f"part_{name}"].tolist() for name, _ in triage_pair.parts(opened, {})}
     made: dict[str, list[object]] = {
         "now": ["▸" if id == pair else "" for id in shown],
         "said": [_said(decided.get(id, {}), who) for id in shown],
         "suspicion": frame["suspicion"].tolist(),
         "text": [opened.told(row)[:LONGEST] for row in frame.to_dict("records")],
     }
-    made |= {f"part_{name}": frame[f"part_{name}"].tolist() for name, _ in triage_pair.parts(opened, {})}
+    if parts:
+        made["parts"] = [[0.0 if one != one else one for one in row] for row in zip(*parts.values(), strict=True)]
+    made |= {f"part_{name}": values for name, values in parts.items()}
     made["id"] = list(shown)
-    salt = st.session_state.get("triage_salt", 0)
+    salt, start = st.session_state.get("triage_salt", 0), listing.offset + first
     key = f"triage_rows_{salt}_{listing.offset}_{block}"
 
     def pick() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         st.session_state["triage_salt"] = salt + 1  # the mark says which row it is, not the box of a click
         if rows and rows[0] < len(shown):
-            triage_list.goto(shown[rows[0]])
+            triage_list.turn(opened, start + rows[0])
 
     st.dataframe(
         pd.DataFrame(made), hide_index=True, key=key, on_select=pick, selection_mode="single-row",
-        column_config=_columns(opened), height=40 + 35 * triage_list.BLOCK, row_height=35,
+        column_config=_columns(opened), height=40 + LINES * triage_list.BLOCK, row_height=LINES,
         alt=t("queue.alt", count=f"{listing.count:,}", first=shown[0]),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", key="triage_turns"):
-        st.button(t("chrome.previous"), key="triage_leaf_back", disabled=not (listing.offset + first),
-                  on_click=triage_list.step, args=(opened, first - triage_list.BLOCK - at))  # fmt: skip
-        start = listing.offset + first
+        st.button(t("chrome.previous"), key="triage_leaf_back", disabled=not start,
+                  on_click=triage_list.turn, args=(opened, start - triage_list.BLOCK))  # fmt: skip
         st.caption(t("queue.rows", first=f"{start + 1:,}", last=f"{start + len(shown):,}", count=f"{listing.count:,}"),
                    width="content")  # fmt: skip
         st.button(t("chrome.next"), key="triage_leaf_on", disabled=start + len(shown) >= listing.count,
-                  on_click=triage_list.step, args=(opened, first + len(shown) - at))  # fmt: skip
-    st.caption(formula(opened))
+                  on_click=triage_list.turn, args=(opened, start + len(shown)))  # fmt: skip
+    st.caption(formula(opened, listing))
     triage_keys.on_map(opened, "triage_map")
 
 
@@ -199,11 +233,15 @@ def _columns(opened: Opened) -> dict[str, object]:
     kinds = st.column_config
     bar = lambda label, told: kinds.ProgressColumn(label, help=told, format="%.2f", min_value=0.0, max_value=1.0,  # noqa: E731
                                                    width="small")  # fmt: skip
+    names = t("views.list.comma").join(triage_pair.named(name) for name, _ in triage_pair.parts(opened, {}))
     config: dict[str, object] = {
         "now": kinds.TextColumn("", width=30),
-        "said": kinds.TextColumn(t("queue.column.said"), width=90),
-        "text": kinds.TextColumn(t("table.text"), width=230),
+        "said": kinds.TextColumn(t("queue.column.said"), width=88),
+        "text": kinds.TextColumn(t("table.text"), width=175),
         "suspicion": bar(t("queue.suspicion"), t("queue.suspicion.help")),
+        "parts": kinds.BarChartColumn(
+            t("queue.parts"), help=t("queue.parts.help", parts=names), y_min=0, y_max=1, width=84
+        ),
         "id": kinds.TextColumn("id", width="small"),
     }
     for name, _ in triage_pair.parts(opened, {}):
@@ -212,15 +250,19 @@ def _columns(opened: Opened) -> dict[str, object]:
     return config
 
 
-def formula(opened: Opened) -> str:
-    """How the suspicion was made, and which parts this set doesn't have."""
+def formula(opened: Opened, listing: Listing) -> str:
+    """How the suspicion was made, by the run's weights or by one's own, and which parts don't count."""
     told = opened.store.meta.get("calibration") or {}
-    named = triage_pair.named
-    weights = {str(k): float(v) for k, v in (told.get("weights") or {}).items()}
-    said = t("views.list.comma").join(f"{named(name)} {value:.2g}" for name, value in weights.items())
+    named, comma = triage_pair.named, t("views.list.comma").join
+    own = listing.order is not None
+    weights = {str(k): float(v) for k, v in (listing.wanted.weights if own else (told.get("weights") or {}).items())}
+    said = comma(f"{named(name)} {value:.2g}" for name, value in weights.items() if value or not own)
     key = "calibrated" if told.get("how") == "calibrated" else "percentile"
     parts = [t(f"queue.formula.{key}", weights=said)]
-    for name in ("unused", "missing"):
-        if told.get(name):
-            parts.append(t(f"queue.formula.{name}", parts=t("views.list.comma").join(named(p) for p in told[name])))
+    if own:
+        parts.append(t("queue.formula.own"))
+    unused = [name for name in opened.parts if not weights.get(name)] if own else told.get("unused")
+    for name, which in (("unused", unused), ("missing", told.get("missing"))):
+        if which:
+            parts.append(t(f"queue.formula.{name}", parts=comma(named(p) for p in which)))
     return " ".join(parts)

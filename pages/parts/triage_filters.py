@@ -50,7 +50,12 @@ def show(opened: Opened) -> None:
                     _weights(opened, dict(now.weights))
     _on(now.where)
     if now.weights:
-        st.button(t("queue.weights.off"), key="triage_weights_off", type="tertiary", on_click=state.put,
+        told = (
+            t("queue.weights.off")
+            if now.sort == "suspicion"
+            else t("queue.weights.idle", order=plain(column(now.sort)))
+        )
+        st.button(told, key="triage_weights_off", type="tertiary", on_click=state.put,
                   kwargs={"weights": None, "pair": None})  # fmt: skip
 
 
@@ -94,7 +99,7 @@ def column(name: str) -> str:
 
 def clear() -> None:
     """Back to the most suspicious, without any filter."""
-    state.put(show=None, take=50, status=None, sort=None, find=None, where=None, weights=None, pair=None)
+    state.put(**{**triage_list.FIRST, "take": 50})
 
 
 def _more(opened: Opened) -> None:
@@ -121,10 +126,10 @@ def _range(opened: Opened, name: str, kind: str) -> None:
     with st.container(horizontal=True, gap="small"):
         least = st.number_input(t("queue.least"), value=low, key=f"triage_low_{name}", width=130)
         most = st.number_input(t("queue.most"), value=high, key=f"triage_high_{name}", width=130)
-    st.button(
-        t("queue.add"), key="triage_add", type="primary", on_click=_add,
-        args=(opened, *([(name, ">=", least)] if least > low else []), *([(name, "<=", most)] if most < high else [])),
-    )  # fmt: skip
+    more = [*([(name, ">=", least)] if least > low else []), *([(name, "<=", most)] if most < high else [])]
+    st.button(t("queue.add"), key="triage_add", type="primary", disabled=not more, on_click=_add, args=(opened, *more))
+    if not more:
+        st.caption(t("queue.add.whole"))
 
 
 def _values(opened: Opened, name: str) -> None:

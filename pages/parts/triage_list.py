@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fusion import kept
 from fusion.types import FusionError
 from pages.parts import state
 
@@ -31,7 +32,9 @@ RANDOM = 50  # drawn for the estimate
 SHOWS = ("top", "random", "sel", "all")
 TAGGED = ("keep", "mismatch", "fix", "unsure")
 STATUSES = ("any", "open", "tagged", *TAGGED, "disagreement")
-KEPT = "triage_list"
+KEPT, PLACE = "triage_list", "triage_place"  # the list, and where in it one was last
+TEXTS = ("text", "name", "partner_name", "relation_name", "tail_name")  # columns whose words are looked for
+FIRST = dict.fromkeys(("show", "take", "status", "sort", "find", "where", "weights", "pair"))  # a list as at first
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Wanted:
     where: tuple[tuple[str, str, object], ...]
     who: str
     weights: tuple[tuple[str, float], ...] = ()  # of the parts, where the reader chose them
+    chosen: tuple[str, ...] = ()  # ids, where a selection is the list
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,11 @@ class Listing:
         """Of the rows that are read."""
         return self.frame["id"].astype(str).tolist()
 
+    def place(self, id: str) -> int | None:
+        """Where a row that is read stands in the list, 0 for the first; None for another one."""
+        ids = self.ids
+        return self.offset + ids.index(id) if id in ids else None
+
 
 def wanted(opened: Opened) -> Wanted:
     """The list that the address asks for; what it doesn't say is as at first."""
@@ -74,8 +83,8 @@ def wanted(opened: Opened) -> Wanted:
     show = state.get("show") if state.get("show") in shows else SHOWS[0]
     status = state.get("status") if state.get("status") in STATUSES else STATUSES[0]
     sort = state.get("sort") if state.get("sort") in opened.store.columns else "suspicion"
-    take, who = state.whole("take") or TAKE, state.get("who")
-    return Wanted(opened.token, show, take, status, sort, state.get("find"), read(opened), who, weights(opened))
+    take, who, ids = state.whole("take") or TAKE, state.get("who"), chosen.ids if show == "sel" else ()
+    return Wanted(opened.token, show, take, status, sort, state.get("find"), read(opened), who, weights(opened), ids)
 
 
 def weights(opened: Opened) -> tuple[tuple[str, float], ...]:
@@ -115,33 +124,53 @@ def frozen(opened: Opened, *, anew: bool = False) -> Listing:
         conditions = _conditions(opened, asked, order)
         count, latest = opened.store.count_of(conditions), opened.verdicts().latest()
         made = Listing(asked, latest, conditions, count, 0, _none(), order)
-        now = _read(opened, made, _place(opened, made))
+        now = _read(opened, made, _page(opened, made) or 0)
+    if asked.chosen and not state.get("sel"):  # another page has let go of its name, and the link still needs it
+        state.put(sel=kept.select(opened.spec, asked.chosen))
     pair = state.get("pair")
     if not pair and len(now.frame):
-        state.put(pair=now.ids[0])
+        _at(now.ids[0])
     elif pair and pair not in now.ids and st.session_state.get("triage_sought") != (asked, pair):
         st.session_state["triage_sought"] = (asked, pair)  # a row outside the list is looked for once
-        now = _read(opened, now, _place(opened, now))
+        page = _page(opened, now)
+        now = now if page is None else _read(opened, now, page)
+    here = now.place(state.get("pair"))
+    if here is not None and state.get("pair") != st.session_state.get("triage_visit"):
+        st.session_state[PLACE] = (asked, here)
     return now
 
 
+def left(listing: Listing) -> int:
+    """The place in the list that one went through last, also while a row outside it is looked at."""
+    asked, place = st.session_state.get(PLACE, (None, 0))
+    return min(place, max(listing.count - 1, 0)) if asked == listing.wanted else listing.offset
+
+
 def step(opened: Opened, by: int) -> None:
-    """Look at the row so many further on; at the end of what is read, read on."""
+    """Look at the row so many further on; from a row outside the list, go back to where one was."""
     now: Listing = st.session_state[KEPT]
-    ids, pair = now.ids, state.get("pair")
-    at = (ids.index(pair) if pair in ids else -1 if by > 0 else len(ids)) + by
-    if at >= len(ids) and now.offset + len(ids) < now.count:
-        now, at = _read(opened, now, now.offset + len(ids)), at - len(ids)
-    elif at < 0 and now.offset:
-        before = now.offset
-        now = _read(opened, now, max(0, before - PAGE))
-        at += before - now.offset
-    if now.ids:
-        state.put(pair=now.ids[min(max(at, 0), len(now.ids) - 1)])
+    here = now.place(state.get("pair"))
+    turn(opened, left(now) if here is None else here + by)
+
+
+def turn(opened: Opened, place: int) -> None:
+    """Look at the row at a place of the list; where it isn't among those that are read, read on."""
+    now: Listing = st.session_state[KEPT]
+    place = min(max(place, 0), now.count - 1)
+    if not now.offset <= place < now.offset + len(now.frame):
+        now = _read(opened, now, max(place, 0) // PAGE * PAGE)
+    if now.offset <= place < now.offset + len(now.frame):
+        _at(now.ids[place - now.offset])
+
+
+def _at(id: str) -> None:
+    st.session_state["triage_visit"] = None
+    state.put(pair=id)
 
 
 def goto(id: str) -> None:
-    """Look at a row of the list."""
+    """Look at a row, of the list or of none; the place that one goes through the list from stays."""
+    st.session_state["triage_visit"] = id
     state.put(pair=id)
 
 
@@ -171,17 +200,16 @@ def _order(opened: Opened, asked: Wanted) -> Weighing | None:
     return Weighing.of(dict(asked.weights), Calibration.read(opened.store.meta["calibration"]))
 
 
-def _place(opened: Opened, listing: Listing) -> int:
-    """Where the page begins that has the row looked at; 0 where it isn't in the list, or the order is another."""
-    pair = state.get("pair")
-    if not pair or listing.wanted.sort != "suspicion":
-        return 0
-    found = opened.store.place(pair, listing.conditions, listing.order)
-    return 0 if found is None else found // PAGE * PAGE
+def _page(opened: Opened, listing: Listing) -> int | None:
+    """Where the page begins that has the row looked at; None where it isn't in the list."""
+    pair, order = state.get("pair"), listing.order or listing.wanted.sort
+    found = opened.store.place(pair, listing.conditions, order) if pair else None
+    return None if found is None else found // PAGE * PAGE
 
 
 def _conditions(opened: Opened, asked: Wanted, order: Weighing | None) -> tuple[Condition, ...]:
     """What a row of the list must meet, with the verdicts of now. Raises FusionError on a filter that is none."""
+    from fusion.triage.places import ends
     from fusion.triage.store import Condition
     from fusion.triage.verdicts import settled
 
@@ -193,7 +221,8 @@ def _conditions(opened: Opened, asked: Wanted, order: Weighing | None) -> tuple[
     elif asked.show == "random":
         found.append(Condition("id", "in", tuple(opened.drawn(RANDOM))))
     elif asked.show == "sel":
-        found.append(Condition("id", "in", state.selection().ids))
+        first, *more = ends(opened.store)  # what a map shows of linked entities are their ends
+        found.append(Condition(first, "in", asked.chosen, tuple(more)))
     decided = opened.decided()
     if asked.status == "open":
         found.append(Condition("id", "not in", tuple(id for id, said in decided.items() if asked.who in said)))
@@ -203,7 +232,8 @@ def _conditions(opened: Opened, asked: Wanted, order: Weighing | None) -> tuple[
         ids = tuple(id for id, said in decided.items() if settled(dict(said)) == asked.status)
         found.append(Condition("id", "in", ids))
     if asked.find.strip():
-        found.append(Condition("text" if "text" in opened.store.columns else "id", "contains", asked.find.strip()))
+        first, *more = [name for name in TEXTS if name in opened.store.columns] or ["id"]
+        found.append(Condition(first, "contains", asked.find.strip(), tuple(more)))
     found += [Condition(*one) for one in asked.where]
     return tuple(found)
 
