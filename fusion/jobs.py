@@ -40,6 +40,7 @@ STOPPED = 130  # exit status of a command line that was interrupted
 _CHILDREN: dict[str, subprocess.Popen[bytes]] = {}  # of this process, to be waited for when they end
 _ENDED: dict[str, tuple[int, JobStatus]] = {}  # {folder: when its end was written, how it ended}: that doesn't change
 _reported = 0.0  # when this process last reported
+KILLED = "The job ended without a word; it may have run out of memory, or have been killed."
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,7 @@ def _status(folder: Path, told: Mapping[str, Any]) -> JobStatus:
         return JobStatus(key, state, done, total, left, message, time.time() - since, *more)
     if end is None:
         last = max(path.stat().st_mtime for path in folder.iterdir())
-        words = log(key, 1) or "The job ended without a word; it may have run out of memory, or have been killed."
-        end = {"state": "stopped" if asked.exists() else "failed", "message": words, "time": last}
+        end = {"state": "stopped" if asked.exists() else "failed", "message": KILLED, "time": last}
     words = message if end["state"] == "done" else end.get("message") or log(key, 1)
     return JobStatus(key, end["state"], done, total, None, words, max(end["time"] - since, 0.0), *more)
 

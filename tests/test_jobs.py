@@ -164,7 +164,9 @@ def test_a_killed_job_is_found_failed_even_by_another_process() -> None:
     program = "from fusion import jobs; print(jobs.status('killed').state)"
     other = lambda: subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout  # noqa: E731
     assert other().strip() == "failed"
-    assert until(ended, "killed").state == "failed"
+    dead = until(ended, "killed")
+    assert (dead.state, dead.message) == ("failed", jobs.KILLED)  # not its last line, which tells how far it was
+    assert jobs.log("killed", 1).startswith("at ")
 
 
 def test_a_job_outlives_the_process_that_started_it() -> None:

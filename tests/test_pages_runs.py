@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,9 +102,7 @@ def test_a_crash_and_a_kill_are_told_apart() -> None:
 
     assert one("KeyError: 'left'") == told("runs.fix.broke")
     assert one("torch.OutOfMemoryError: no") == told("runs.fix.broke")
-    assert one("The job ended without a word; it may have run out of memory, or have been killed.") == told(
-        "runs.fix.killed"
-    )
+    assert one(jobs.KILLED) == told("runs.fix.killed")
     assert one("There is no file; name one.") == told("runs.fix.said")
 
 
@@ -124,6 +123,7 @@ def test_a_run_in_the_address_that_is_gone_shows_the_last_one(app) -> None:
     job("a", "observe", "gloss", "--json")
     at = app(run="nobody")
     assert "gloss" in said(at)
+    assert [one.value for one in at.warning] == [told("runs.unknown")]
     at.button(key="run_forget").click().run()
     assert jobs.listed() == []
 
@@ -199,3 +199,27 @@ def test_a_name_that_is_none_is_refused(app, started) -> None:
     at.button(key="start_go").click().run()
     assert "can’t name a checkpoint" in at.error[0].value.replace("\\", "")
     assert started == []
+
+
+def test_a_name_that_a_running_training_will_take_is_refused(app, started) -> None:
+    job("twin", "train", "late", "--data", "emoji-groups", "--name", "twin", state="")
+    at = app(lang="en", tab="start")
+    at.text_input(key="start_name").input("twin").run()
+    at.button(key="start_go").click().run()
+    assert any("twin" in one.value for one in at.error)
+    assert not started
+    at.text_input(key="start_name").input("single").run()
+    at.button(key="start_go").click().run()
+    assert len(started) == 1
+
+
+def test_a_run_that_measures_after_its_last_step_says_so(app) -> None:
+    folder = job("a", "train", "late", state="")
+    for done in (1, 10):
+        line = {"time": time.time() - 10 + done, "done": done, "total": 10, "message": "training"}
+        with (folder / "progress.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+    at = app(lang="en")
+    shown = [one.value for one in at.markdown]
+    assert told("runs.jobs.count", count="1", running=1) in shown  # and not "the next one is done in 0 s"
+    assert told("runs.ending") in at.get("progress")[0].proto.text

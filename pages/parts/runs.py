@@ -58,12 +58,15 @@ def _all() -> None:
         (_emptied if cleared.last() else _none)()
         return
     running = [one for one in found if one.state == "running"]
-    ahead = [one.seconds_left for one in running if one.seconds_left is not None]
+    ahead = [one.seconds_left for one in running if one.seconds_left is not None and one.done < one.total]
     said = t("runs.jobs.count", count=f"{len(found):,}", running=len(running))
     if ahead:
         said = t("runs.jobs.next", said=said, time=length(min(ahead)))
     st.markdown(said)
-    if state.get("run") not in {one.key for one in found}:
+    asked = state.get("run")
+    if asked not in {one.key for one in found}:
+        if asked:
+            st.warning(t("runs.unknown"))
         state.put(run=(running or found)[0].key)
     chosen = next(one for one in found if one.key == state.get("run"))
     pages = -(-len(found) // PAGE)
@@ -148,7 +151,7 @@ def _one(job: JobStatus) -> None:
     if job.alive:
         _progress(job)
     elif job.state == "failed":
-        st.error(plain(job.message, 600) or t("work.failed"))
+        st.error(t("runs.killed") if job.message == jobs.KILLED else plain(job.message, 600) or t("work.failed"))
         st.markdown(runs_told.advice(job))
     elif job.state == "stopped":
         st.info(t("runs.stopped"))
@@ -175,6 +178,8 @@ def _progress(job: JobStatus) -> None:
         t("work.steps", done=f"{job.done:,}", total=f"{job.total:,}") if job.total else "" if doing else t("work.begin")
     )
     left = "" if job.seconds_left is None else t("work.left", time=length(job.seconds_left))
+    if job.total and job.done >= job.total:
+        left = t("runs.ending")
     st.progress(min(share, 1.0), text=" ".join(part for part in (plain(doing, 60), told, left) if part))
 
 
@@ -223,7 +228,7 @@ def _triage(folder: str) -> None:
 
     found = next((run for run in known() if str(run.folder) == folder and run.finished), None)
     if found is None:
-        st.caption(t("queue.run.gone"))
+        st.caption(t("runs.gone.triage"))
     else:
         chrome.link("triage", t("runs.open.triage"), queue=token(found))
 

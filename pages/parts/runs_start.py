@@ -13,6 +13,7 @@ from fusion.types import FusionError
 from fusion.words import t
 from pages.parts import cache, chrome, kinds, state, using
 from pages.parts.chrome import plain
+from pages.parts.runs_told import about, made
 
 if TYPE_CHECKING:
     from fusion.settings import Setting
@@ -209,5 +210,6 @@ def _checked(arguments: list[str]) -> None:
     name = arguments[arguments.index("--name") + 1] if "--name" in arguments else ""
     if any(c in name for c in "/\\") or name.startswith((".", "-")):
         raise FusionError(t("fit.name.wrong", name=plain(name, 60)))
-    if name in {one.name for one in cache.checkpoints()}:
+    making = {made(one) for one in jobs.listed() if one.alive and about(one.arguments).verb == "train"}
+    if name in {one.name for one in cache.checkpoints()} | making:
         raise FusionError(t("runs.start.taken", name=plain(name, 60)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusion.jobs import KILLED
 from fusion.words import t
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ SWITCHES = ("--json", "--resume", "--fine-tune", "--bundled", "--interactive", "
 RESUMED = "--resume"
 CRASH = re.compile(r"^[\w.]+(Error|Exception|Interrupt|Warning)\b")
 DOING = ("training", "observing", "comparing", "encoding")  # what a job reports itself to do, in words of its own
-KILLED = "ended without a word"  # begins what is said of a job that said nothing itself
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def length(seconds: float | None) -> str:
 
 def advice(job: JobStatus) -> str:
     """What to do about a job that failed: its own sentence says it, or its log does, or it ran out of something."""
-    if KILLED in job.message:
+    if job.message == KILLED:
         return t("runs.fix.killed")
     return t("runs.fix.broke") if CRASH.match(job.message) else t("runs.fix.said")
 
