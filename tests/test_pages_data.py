@@ -274,7 +274,7 @@ def test_the_map_shows_where_verdicts_sit(app: Open, folder: Path, observed: Obs
     found, dataset = checkpoints.read(folder / "checkpoints" / "tiny"), open_data(str(folder / "pairs.csv"))
     ids = observed.frame["id"].astype(str).tolist()
     assert told("map.colour.verdict") not in app("map", colour="verdict").selectbox(key="map_colour").options
-    with triage_app.inspected(ids, found.digest, dataset.digest) as store:
+    with triage_app.inspected(ids, found, dataset) as store:
         at = app("map", colour="verdict")
         assert told("map.verdict.samples.nobody", count=PAIRS) in said(at)
         for reviewer, id, verdict in (("Ada", "row-1", "mismatch"), ("Ada", "row-2", "fix"), ("Ben", "row-2", "keep")):
@@ -296,6 +296,19 @@ def test_the_map_shows_where_verdicts_sit(app: Open, folder: Path, observed: Obs
         assert told("map.suspicion.told", median="0.5", high="0.9", id=ids[0]) in said(again)
         cut = app("map", colour="verdict", filter=f"verdict~~{told('queue.verdict.mismatch')}")
         assert told("map.filters.left", left=1, count=PAIRS) in said(cut)
+
+
+def test_triage_opens_the_map_in_the_colours_of_its_verdicts(app: Open, folder: Path, observed: Observed) -> None:
+    found, dataset = checkpoints.read(folder / "checkpoints" / "tiny"), open_data(str(folder / "pairs.csv"))
+    ids = observed.frame["id"].astype(str).tolist()
+    with triage_app.inspected(ids, found, dataset) as store:
+        for tab, button in (("", "triage_map"), ("audit", "audit_map")):
+            at = app("triage", queue=store.folder.name, tab=tab)
+            assert not at.error
+            at.button(key=button).click().run()
+            assert at.title[0].value == told("map.title")
+            assert at.selectbox(key="map_colour").value == "verdict"
+            assert told("map.verdict.samples.nobody", count=PAIRS) in said(at)
 
 
 def test_a_data_set_that_was_not_run_offers_to_run_it(app: Open, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

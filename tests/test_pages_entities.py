@@ -397,8 +397,8 @@ def test_a_verdict_on_a_link_colours_both_its_entities(
     graph = few.graph
     assert graph is not None
     ids, partners = ([few.samples[row].id for row in graph.links[:, side]] for side in (0, 1))
-    digest = checkpoints.read(folder / "mea").digest
-    with triage_app.inspected(ids, digest, few.digest, "graph", partner=partners) as store:
+    found = checkpoints.read(folder / "mea")
+    with triage_app.inspected(ids, found, few, "graph", partner=partners) as store:
         book = Verdicts.open(store.folder, "Ada")
         for id in ids[:3]:
             book.put(id, "mismatch")

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fusion.checkpoints import Checkpoint
+from fusion.data import DataSet
 from fusion.files import home
 from fusion.triage import running
 from fusion.triage.store import Store
@@ -43,16 +45,19 @@ def made(path: Path, out: Path | None = None) -> Store:
 
 @contextmanager
 def inspected(
-    ids: Sequence[str], checkpoint: str, dataset: str, kind: str = "pairs", **more: object
+    ids: Sequence[str], checkpoint: Checkpoint, dataset: DataSet, kind: str = "pairs", **more: object
 ) -> Iterator[Store]:
     """A finished run over some ids among those of this machine, as if Triage had looked at them; gone afterwards.
 
-    checkpoint, dataset: digests; more: further columns of the rows.
+    more: further columns of the rows.
     """
     count = len(ids)
     frame = pd.DataFrame({"id": ids, "suspicion": np.linspace(0.9, 0.1, count), **more})
     frame["rank"], frame["row"] = np.arange(1, count + 1), np.arange(count)
-    told = {"kind": kind, "checkpoint_digest": checkpoint, "data_digest": dataset, "vectors": {}}
+    told = {
+        "kind": kind, "checkpoint": checkpoint.name, "checkpoint_digest": checkpoint.digest, "vectors": {},
+        "data": dataset.spec or dataset.key, "data_digest": dataset.digest,
+    }  # fmt: skip
     folder = test_store.run(home() / "triage" / "looked-at", frame, **told)
     try:
         yield Store.open(folder)
