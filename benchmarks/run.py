@@ -46,6 +46,7 @@ BENCHMARKS: dict[str, str] = {
     "explaining": "Explanations against what is known",
     "comparing": "Two checkpoints over one data set",
     "triage": "Planted mismatches, found without labels",
+    "first_suspect": "From a table to the first suspect",
     "triage_store": "A run over a million pairs, asked",
     "faithfulness": "Does the gate tell what the picture did?",
 }

@@ -35,6 +35,7 @@ def make(folder: Path, pairs: int = PAIRS) -> Path:
     samples = [*gloss.load(), *names.load("train")]
     samples = [sample for sample in samples if sample.image() is not None]
     step = max(1, len(samples) // pairs)
+    folder.mkdir(exist_ok=True)
     with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["image", "text"])
