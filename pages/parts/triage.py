@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from pages.parts.triage_run import Opened
 
 TABS = ("queue", "audit", "files")
-WIDTHS = (13, 14)  # of the list and of the pair
-LINES = 52  # pixels of a row: two lines of text
+WIDTHS = (46, 54)  # of the list and of the pair
+LINE, LINES = 36, 66  # pixels of a row with one line of text, or with three: below 65 nothing is wrapped
+SHORT = 30  # characters of a text that a line has room for
 LONGEST = 160  # characters of a text in the list
 
 
@@ -129,17 +130,10 @@ def _rank(row: object) -> int:
 
 
 def _progress(opened: Opened, listing: Listing) -> None:
-    """How much of the list was judged by this reviewer, and what the verdicts are."""
-    who = state.get("who")
-    done = _done(opened, listing, who)
-    counts = {name: 0 for name in triage_list.TAGGED} | _counts(opened)
-    told = t("views.list.comma").join(
-        f"{t(f'queue.verdict.{name}')} {count:,}" for name, count in counts.items() if count
-    )
+    """How much of the list was judged by this reviewer."""
+    done = _done(opened, listing, state.get("who"))
     said = t("queue.progress", done=f"{done:,}", count=f"{listing.count:,}")
     st.progress(min(done / listing.count, 1.0) if listing.count else 0.0, text=said)
-    if told:
-        st.caption(t("queue.progress.all", told=told))
     newer = opened.verdicts().latest() != listing.latest and listing.wanted.status != "any"
     if newer:
         st.button(t("queue.anew"), key="triage_again", type="tertiary", on_click=_anew, help=t("queue.anew.help"))
@@ -164,14 +158,17 @@ def _done(opened: Opened, listing: Listing, who: str) -> int:
     return kept[1]
 
 
-def _counts(opened: Opened) -> dict[str, int]:
+def _counted(opened: Opened) -> None:
+    """What the verdicts are: of all rows of the run, and of everyone."""
     from fusion.triage.verdicts import settled
 
-    found: dict[str, int] = {}
+    counts = dict.fromkeys(triage_list.TAGGED, 0)
     for said in opened.decided().values():
         verdict = settled(dict(said))
-        found[verdict] = found.get(verdict, 0) + 1
-    return found
+        counts[verdict] = counts.get(verdict, 0) + 1
+    told = [f"{t(f'queue.verdict.{name}')} {count:,}" for name, count in counts.items() if count]
+    if told:
+        st.caption(t("queue.progress.all", told=t("views.list.comma").join(told)))
 
 
 def table(opened: Opened, listing: Listing) -> None:
@@ -197,6 +194,8 @@ def table(opened: Opened, listing: Listing) -> None:
         made["parts"] = [[0.0 if one != one else one for one in row] for row in zip(*parts.values(), strict=True)]
     made |= {f"part_{name}": values for name, values in parts.items()}
     made["id"] = list(shown)
+    tall = sorted(map(len, map(str, made["text"])))[len(shown) // 2] > SHORT
+    height = LINES if tall else LINE
     salt, start = st.session_state.get("triage_salt", 0), listing.offset + first
     key = f"triage_rows_{salt}_{listing.offset}_{block}"
 
@@ -208,7 +207,8 @@ def table(opened: Opened, listing: Listing) -> None:
 
     st.dataframe(
         pd.DataFrame(made), hide_index=True, key=key, on_select=pick, selection_mode="single-row",
-        column_config=_columns(opened), height=40 + LINES * triage_list.BLOCK, row_height=LINES,
+        column_config=_columns(opened, wide=not tall and any("/" in str(one) for one in made["said"])),
+        height=40 + height * triage_list.BLOCK, row_height=height,
         alt=t("queue.alt", count=f"{listing.count:,}", first=shown[0]),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", key="triage_turns"):
@@ -218,6 +218,7 @@ def table(opened: Opened, listing: Listing) -> None:
                    width="content")  # fmt: skip
         st.button(t("chrome.next"), key="triage_leaf_on", disabled=start + len(shown) >= listing.count,
                   on_click=triage_list.turn, args=(opened, start + len(shown)))  # fmt: skip
+    _counted(opened)
     st.caption(formula(opened, listing))
     triage_keys.on_map(opened, "triage_map")
 
@@ -229,18 +230,19 @@ def _said(said: object, who: str) -> str:
     return " / ".join(t(f"queue.verdict.{one}") for one in dict.fromkeys([*own, *opinions.values()]))
 
 
-def _columns(opened: Opened) -> dict[str, object]:
+def _columns(opened: Opened, *, wide: bool) -> dict[str, Any]:
+    """How the columns of the list look. wide: two verdicts stand in one line."""
     kinds = st.column_config
     bar = lambda label, told: kinds.ProgressColumn(label, help=told, format="%.2f", min_value=0.0, max_value=1.0,  # noqa: E731
                                                    width="small")  # fmt: skip
     names = t("views.list.comma").join(triage_pair.named(name) for name, _ in triage_pair.parts(opened, {}))
-    config: dict[str, object] = {
-        "now": kinds.TextColumn("", width=30),
-        "said": kinds.TextColumn(t("queue.column.said"), width=88),
-        "text": kinds.TextColumn(t("table.text"), width=175),
+    config: dict[str, Any] = {  # what Streamlit's columns are, which it has no public name for
+        "now": kinds.TextColumn("", width=28),
+        "said": kinds.TextColumn(t("queue.column.said"), width=122 if wide else 82),
+        "text": kinds.TextColumn(t("table.text"), width=102 if wide else 142),
         "suspicion": bar(t("queue.suspicion"), t("queue.suspicion.help")),
         "parts": kinds.BarChartColumn(
-            t("queue.parts"), help=t("queue.parts.help", parts=names), y_min=0, y_max=1, width=84
+            t("queue.parts"), help=t("queue.parts.help", parts=names), y_min=0, y_max=1, width=78
         ),
         "id": kinds.TextColumn("id", width="small"),
     }

@@ -26,17 +26,17 @@ def show(opened: Opened) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="triage_filters"):
         chosen = state.selection()
         shows = [s for s in triage_list.SHOWS if s != "sel" or (chosen.ids and chosen.data == opened.spec)]
-        _pick("show", shows, now.show, lambda one: t(f"queue.show.{one}", count=len(chosen.ids)), 175)
+        _pick("show", shows, now.show, lambda one: t(f"queue.show.{one}", count=len(chosen.ids)), 155)
         if now.show == "top":
             takes = [one for one in TAKES if one < opened.store.count] or [opened.store.count]
-            _pick("take", [*takes] if now.take in takes else [*takes, now.take], now.take, lambda n: f"{n:,}", 96)
-        _pick("status", triage_list.STATUSES, now.status, lambda one: t(f"queue.status.{one}"), 165)
+            _pick("take", [*takes] if now.take in takes else [*takes, now.take], now.take, lambda n: f"{n:,}", 88)
+        _pick("status", triage_list.STATUSES, now.status, lambda one: t(f"queue.status.{one}"), 160)
         sorts = ["suspicion", *(c for c, kind in opened.store.columns.items() if kind in SORTED and c != "suspicion"
                                 and c not in HIDDEN)]  # fmt: skip
-        _pick("sort", sorts, now.sort, column, 165)
+        _pick("sort", sorts, now.sort, column, 150)
         st.session_state["triage_find"] = now.find
         st.text_input(
-            t("queue.find"), key="triage_find", width=150, placeholder=t("match.filter.example"),
+            t("queue.find"), key="triage_find", width=130, placeholder=t("match.filter.example"),
             on_change=lambda: state.put(find=st.session_state["triage_find"].strip()[:200], pair=None),
         )  # fmt: skip
         more = st.popover(t("queue.filter"), key="triage_more", on_change="rerun")
@@ -63,10 +63,10 @@ def _weights(opened: Opened, now: dict[str, float]) -> None:
     """A number a part: how much it weighs in an order of one's own."""
     from pages.parts import triage_pair
 
-    told = (opened.store.meta.get("calibration") or {}).get("weights") or {}
+    told: dict[str, float] = (opened.store.meta.get("calibration") or {}).get("weights") or {}
     st.caption(t("queue.weights.tell"))
     chosen = {
-        name: st.number_input(triage_pair.named(name), 0.0, 1e5, float(now.get(name, told.get(name, 0.0))), 0.1,
+        name: st.number_input(triage_pair.named(name), 0.0, 1e5, float({**told, **now}.get(name, 0.0)), 0.1,
                               key=f"triage_weight_{name}", format="%.3g")
         for name in opened.parts
     }  # fmt: skip

@@ -34,7 +34,8 @@ TAGGED = ("keep", "mismatch", "fix", "unsure")
 STATUSES = ("any", "open", "tagged", *TAGGED, "disagreement")
 KEPT, PLACE = "triage_list", "triage_place"  # the list, and where in it one was last
 TEXTS = ("text", "name", "partner_name", "relation_name", "tail_name")  # columns whose words are looked for
-FIRST = dict.fromkeys(("show", "take", "status", "sort", "find", "where", "weights", "pair"))  # a list as at first
+SHAPED = ("show", "take", "status", "sort", "find", "where", "weights", "pair")  # what the address says of a list
+FIRST: dict[str, str | int | None] = dict.fromkeys(SHAPED)  # a list as at first
 
 
 @dataclass(frozen=True)
@@ -184,10 +185,18 @@ def row(opened: Opened, listing: Listing, id: str) -> Mapping[str, object]:
 
 def _read(opened: Opened, listing: Listing, offset: int) -> Listing:
     """The same list with the rows from a place on; kept for the next run of the script."""
-    frame = opened.store.page(listing.order or listing.wanted.sort, listing.conditions, offset, PAGE)
-    made = replace(listing, offset=offset, frame=frame)
+    made = replace(listing, offset=offset, frame=rows(opened, listing, offset, PAGE))
     st.session_state[KEPT] = made
     return made
+
+
+def rows(opened: Opened, listing: Listing, offset: int, count: int) -> pd.DataFrame:
+    """Some rows of a list in its order; a random draw is gone through as it was drawn, as its figure is read."""
+    frame = opened.store.page(listing.order or listing.wanted.sort, listing.conditions, offset, count)
+    if listing.wanted.show != "random" or listing.wanted.sort != "suspicion" or listing.order is not None:
+        return frame
+    drawn = {id: at for at, id in enumerate(opened.drawn(RANDOM))}  # fewer than are read at once
+    return frame.sort_values("id", key=lambda ids: ids.map(drawn), kind="stable").reset_index(drop=True)
 
 
 def _order(opened: Opened, asked: Wanted) -> Weighing | None:
