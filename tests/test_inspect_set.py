@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 
 from fusion.data import open_data
 from fusion.data.mismatch import mismatch
 from fusion.files import ASSETS
 from fusion.triage import between, recording, running, tables
+from fusion.triage.cleaning import belongs
 from fusion.triage.running import inspect_set
 from fusion.triage.store import Condition, Store, runs
 from fusion.triage.verdicts import Verdicts
@@ -308,7 +310,7 @@ def test_the_command_line_makes_a_run_and_takes_verdicts_out_and_in(manifest: Pa
     Verdicts.open(tmp_path / "run", "Ann").put("s3", "mismatch")
     assert fusion("verdicts", tmp_path / "run", "export", tmp_path / "out.csv").returncode == 0
     assert json.loads(fusion("verdicts", tmp_path / "run", "import", tmp_path / "out.csv", "--json").stdout) == {
-        "run": str(tmp_path / "run"), "rows": 0,
+        "run": str(tmp_path / "run"), "rows": 0, "unknown": 0,
         "counts": {"keep": 0, "mismatch": 1, "fix": 0, "unsure": 0, "disagreement": 0},
     }  # fmt: skip
     absent = fusion("verdicts", tmp_path / "absent", "export", tmp_path / "out.csv")
@@ -353,6 +355,32 @@ def test_the_cleaned_manifest_opens_again_without_the_mismatches(
             ann.cleaned(inspected, tmp_path / "clean.csv")
     finally:
         manifest.write_text(manifest_text, "utf-8")
+
+
+def test_a_copy_for_another_place_names_pictures_as_from_there(
+    inspected: Store, manifest: Path, tmp_path: Path, fusion_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts = Verdicts.open(inspected.folder)
+    assert belongs(inspected) == manifest.parent
+    verdicts.cleaned(inspected, tmp_path / "clean.csv", placed=True)
+    frame = pd.read_csv(tmp_path / "clean.csv", keep_default_na=False, encoding="utf-8-sig").set_index("id")
+    assert (manifest.parent / frame.at["s4", "image"]).is_file()
+    assert "/" not in frame.at["s4", "image"]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for row in range(3):
+        PIL.Image.new("RGB", (32, 32), (row * 60, 90, 120)).save(pictures / f"{row}.png")
+        (pictures / f"{row}.txt").write_text(f"A picture {row}", "utf-8")
+    store = inspect_set(str(pictures), out=tmp_path / "run")
+    assert belongs(store) == pictures
+    Verdicts.open(store.folder).cleaned(store, tmp_path / "other.csv", placed=True)
+    shutil.copy(tmp_path / "other.csv", pictures / "clean.csv")
+    assert {sample.id for sample in open_data(pictures / "clean.csv").samples} == set(store.column("id"))
+    bundled = inspect_set("gallery", out=tmp_path / "bundled")
+    assert belongs(bundled) is None
+    Verdicts.open(bundled.folder).cleaned(bundled, tmp_path / "bundled.csv", placed=True)
+    frame = pd.read_csv(tmp_path / "bundled.csv", encoding="utf-8-sig")
+    assert all(Path(place).is_absolute() and Path(place).is_file() for place in frame["image"])
 
 
 def test_sets_without_a_table_are_cleaned_to_one(tmp_path: Path, fusion_home: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
+from pages.parts import triage_list
 from tests import triage_app
 from tests.opening import nothing_broken, opened
 from tests.test_pages_streams_sets import said, told
@@ -122,3 +126,84 @@ def test_a_browser_remembers_the_name(app, store: Store, monkeypatch: pytest.Mon
     assert list(Verdicts.open(store.folder).now().values()) == [{"": "keep"}]
     linked = app(queue=store.folder.name, who="Ann Ä")
     assert told("queue.who.linked", who="Ann Ä") not in said(linked), "it is this browser's own"
+
+
+def test_a_random_draw_is_gone_through_as_it_was_drawn(app, store: Store) -> None:
+    ids = store.sample(triage_list.RANDOM)
+    at = app(queue=store.folder.name, tab="audit", who="Ann")
+    assert not at.metric
+    Verdicts.open(store.folder, "Ann").put(ids[7], "keep")
+    at = app(queue=store.folder.name, tab="audit", who="Ann")
+    assert told("queue.rate.wait") in said(at)
+    at.button(key="triage_random").click().run()
+    assert at.dataframe[0].value["id"].tolist() == ids[:12]
+    for _ in range(3):
+        at.button(key="triage_mismatch").click().run()
+    assert at.query_params["pair"] == ids[3]
+    at = app(queue=store.folder.name, tab="audit", who="Ann")
+    assert told("queue.rate.counted", wrong=3, count=3, open=0) in said(at)
+    assert told("queue.rate.wait") not in said(at)
+
+
+def test_kappa_is_not_said_of_few_pairs(app, store: Store) -> None:
+    ids = first(store, 12)
+    ada, bo = (Verdicts.open(store.folder, name) for name in ("Ada", "Bo"))
+    ada.put(ids[0], "keep")
+    bo.put(ids[0], "mismatch")
+    at = app(queue=store.folder.name, tab="audit")
+    assert at.dataframe[0].value.iloc[0].tolist()[4] == "–"
+    for n, id in enumerate(ids):
+        ada.put(id, ("keep", "fix")[n % 2])
+        bo.put(id, ("keep", "fix")[n % 2])
+    at = app(queue=store.folder.name, tab="audit")
+    assert at.dataframe[0].value.iloc[0].tolist()[4] == "1"
+
+
+def test_the_rows_that_leave_are_those_of_the_address_in_their_order(
+    app, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Verdicts.open(store.folder, "Ann")
+    for id in first(store, 40)[20:]:
+        book.put(id, "mismatch")
+    got = files(monkeypatch)
+    at = app(queue=store.folder.name, tab="files", show="all", status="mismatch", sort="part_rank")
+    assert told("queue.files.rows.tell", count="20") in said(at)
+    frame = pd.read_csv(io.BytesIO(got["triage_rows_csv"]()), encoding="utf-8-sig")
+    ordered = store.page("part_rank", limit=150)["id"]
+    assert frame["id"].tolist() == [id for id in ordered if id in first(store, 40)[20:]]
+
+
+def test_the_copy_without_mismatches_names_pictures_as_from_beside_the_list(
+    app, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted((tmp_path / "set").iterdir())
+    got = files(monkeypatch)
+    at = app(queue=store.folder.name, tab="files")
+    assert told("queue.files.cleaned.beside") in said(at)
+    frame = pd.read_csv(io.BytesIO(got["triage_cleaned_csv"]()), encoding="utf-8-sig")
+    assert frame["image"].tolist() == [f"{row}.png" for row in range(150)]
+    assert sorted((tmp_path / "set").iterdir()) == before
+    (tmp_path / "set" / "pairs.csv").unlink()
+    for row in range(triage_app.COUNT):
+        (tmp_path / "set" / f"{row}.txt").write_text(f"text {row}", "utf-8")
+    other = triage_app.made(tmp_path / "set", store.folder.parent / "folder")
+    at = app(queue=other.folder.name, tab="files")
+    assert told("queue.files.cleaned.within") in said(at)
+    frame = pd.read_csv(io.BytesIO(got["triage_cleaned_csv"]()), encoding="utf-8-sig")
+    assert set(frame["image"]) == {f"{row}.png" for row in range(triage_app.COUNT)}
+
+
+def test_verdicts_of_samples_that_the_run_lacks_are_named(app, store: Store) -> None:
+    at = app(queue=store.folder.name, tab="files", who="Ann")
+    at.file_uploader[0].upload("mine.csv", b"id,verdict\np1,fix\nno-such-1,keep\n", "text/csv").run()
+    at.button(key="triage_load").click().run()
+    assert told("queue.files.loaded", count="1") in said(at)
+    assert told("queue.files.unknown", count="1") in said(at)
+    assert Verdicts.open(store.folder).now() == {"p1": {"Ann": "fix"}}
+
+
+def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+    """What the buttons of the page hand out, by their keys."""
+    found: dict[str, Callable[[], bytes]] = {}
+    monkeypatch.setattr(st, "download_button", lambda *a, data, key, **more: found.update({key: data}))
+    return found

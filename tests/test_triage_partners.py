@@ -37,12 +37,12 @@ def _store(monkeypatch: pytest.MonkeyPatch, vectors: dict[str, np.ndarray], **me
     frame = pd.DataFrame({"id": [f"r{row}" for row in range(COUNT)], "row": range(COUNT), "text": ""})
     frame.loc[[10, 77], "text"] = "the same words"
 
-    def page(where: tuple[Any, ...], limit: int) -> pd.DataFrame:
-        return frame[frame[where[0].column] == where[0].value].head(limit)
+    def ids(where: tuple[Any, ...]) -> list[str]:
+        return frame.loc[frame[where[0].column] == where[0].value, "id"].tolist()
 
     store = SimpleNamespace(
-        folder=Path("run"), meta={"kind": "pairs", "rows": "r", **meta}, columns=dict.fromkeys(frame), page=page,
-        column=lambda name: frame[name].to_numpy(), names=lambda: tuple(vectors), vectors=lambda name: vectors[name],
+        folder=Path("run"), meta={"kind": "pairs", "rows": "r", **meta}, columns=dict.fromkeys(frame), ids=ids,
+        frame=frame, column=lambda name: frame[name].to_numpy(), names=lambda: tuple(vectors), vectors=lambda name: vectors[name],
         row=lambda id: frame[frame["id"] == id].iloc[0].to_dict(),
     )  # fmt: skip
     monkeypatch.setattr(partners, "finder", lambda asked: partners.Finder(store))  # type: ignore[arg-type]
@@ -144,6 +144,19 @@ def test_near_duplicates_are_copies_and_rows_of_the_same_words(monkeypatch: pyte
     assert set(found["r99"].cosines) == {"image"}
     assert next(iter(found)) == "r77"  # alike in both halves
     assert near_duplicates(store, "r64") == []
+
+
+def test_a_text_of_many_rows_makes_no_copies_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows of one text, with the same vector, too: alike are only those whose picture is."""
+    vectors = _vectors()
+    rows = range(10, 120, 10)
+    vectors["text"][list(rows)] = vectors["text"][10]
+    vectors["image"][40] = vectors["image"][10]
+    store = _store(monkeypatch, vectors)
+    store.frame.loc[list(rows), "text"] = "two!"
+    assert [one.id for one in near_duplicates(store, "r10")] == ["r40"]
+    store.frame.loc[list(rows)[5:], "text"] = ""
+    assert [one.same for one in near_duplicates(store, "r10", 9) if one.same] == [("text",)] * 4
 
 
 def test_nearest_reads_every_row_once_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

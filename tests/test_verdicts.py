@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 
 from fusion.triage import tables
+from fusion.triage.store import Store
 from fusion.triage.verdicts import FILE, VERDICTS, Verdicts, _readable
 from fusion.types import FusionError
+from tests import test_store
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITER = """
@@ -107,7 +109,7 @@ def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path) -> None:
     later = tmp_path / "later.csv"
     frame = ann.table().assign(event="another", time="2999-01-01T00:00:00+00:00", verdict="fix")
     tables.write(frame, later)
-    assert ann.load(later) == 1
+    assert ann.load(later).new == 1
     assert ann.put("a", "mismatch").time > "2999"
     assert ann.now()["a"] == {"Ann": "mismatch"}
     assert first.time < "2999"
@@ -128,11 +130,11 @@ def test_an_export_comes_back_whole_and_once(tmp_path: Path, kind: str, history:
     path = tmp_path / f"verdicts.{kind}"
     assert ann.export(path, history=history) == len(odd) + 1 + 2 * history
     other = Verdicts.open(tmp_path / "two", "Cy")
-    assert other.load(path) == len(odd) + 1 + 2 * history
-    assert other.load(path) == 0
+    assert other.load(path).new == len(odd) + 1 + 2 * history
+    assert other.load(path).new == 0
     assert other.now() == ann.now()
     pd.testing.assert_frame_equal(other.table(), ann.table())
-    assert ann.load(path) == 0
+    assert ann.load(path).new == 0
 
 
 def test_an_undoing_stays_when_the_decision_is_loaded_again(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_an_undoing_stays_when_the_decision_is_loaded_again(tmp_path: Path) -> N
     ann.put("a", "keep")
     ann.export(tmp_path / "before.csv")
     ann.undo()
-    assert ann.load(tmp_path / "before.csv") == 0
+    assert ann.load(tmp_path / "before.csv").new == 0
     assert ann.now() == {}
 
 
@@ -154,8 +156,8 @@ def test_a_spreadsheet_runs_nothing_of_an_export(tmp_path: Path) -> None:
 def test_a_table_of_ids_and_verdicts_will_do(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("verdict,id,colour\nmismatch,a,red\nfix,b,\n", encoding="utf-8")
     ann = Verdicts.open(tmp_path, "Ann")
-    assert ann.load(tmp_path / "mine.csv") == 2
-    assert ann.load(tmp_path / "mine.csv") == 0
+    assert ann.load(tmp_path / "mine.csv").new == 2
+    assert ann.load(tmp_path / "mine.csv").new == 0
     assert ann.now() == {"a": {"Ann": "mismatch"}, "b": {"Ann": "fix"}}
 
 
@@ -244,3 +246,67 @@ def test_parquet_goes_to_any_path_that_fsspec_knows() -> None:
         tables.write(frame, "memory://somewhere/verdicts.csv")
     with pytest.raises(FusionError, match="can't be written"):
         tables.write(frame, "nothing://somewhere/verdicts.parquet")
+
+
+def test_verdicts_of_samples_that_the_run_lacks_are_left_out(tmp_path: Path) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    store = test_store.run(tmp_path / "run", pd.DataFrame({"id": ["a", "b"], "suspicion": [0.9, 0.1], "rank": [1, 2],
+                                                           "row": [0, 1]}), vectors={})  # fmt: skip
+    (tmp_path / "mine.csv").write_text("id,verdict\na,keep\nno-such-1,keep\nno-such-2,fix\n", encoding="utf-8")
+    assert ann.load(tmp_path / "mine.csv", Store.open(store)) == (1, 2)
+    assert ann.now() == {"a": {"Ann": "keep"}}
+
+
+def test_a_line_without_a_time_counts_again_once_it_was_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("id,verdict\na,mismatch\n", encoding="utf-8")
+    ann = Verdicts.open(tmp_path, "Ann")
+    for _ in range(3):
+        assert ann.load(tmp_path / "mine.csv").new == 1
+        assert ann.load(tmp_path / "mine.csv").new == 0
+        assert ann.now() == {"a": {"Ann": "mismatch"}}
+        ann.undo()
+        assert ann.now() == {}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_moved_away_gets_no_more_verdicts(tmp_path: Path, replaced: bool) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").mkdir()
+    ann = Verdicts.open(tmp_path / "run", "Ann")
+    ann.put("a", "keep")
+    before = ann.latest()
+    (tmp_path / "run" / FILE).rename(tmp_path / "moved.sqlite")
+    if replaced:
+        bo = Verdicts.open(tmp_path / "other", "Bo")
+        bo.put("c", "fix")
+        bo.close()
+        (tmp_path / "other" / FILE).rename(tmp_path / "run" / FILE)
+    ann.put("b", "mismatch")
+    others = {"c": {"Bo": "fix"}} if replaced else {}
+    assert ann.now() == {**others, "b": {"Ann": "mismatch"}}
+    assert ann.latest() > before + 1, "nothing that was read before holds"
+    assert Verdicts.open(tmp_path / "run").now() == ann.now()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved.sqlite").rename(tmp_path / "moved" / FILE)
+    assert Verdicts.open(tmp_path / "moved").now() == {"a": {"Ann": "keep"}}, "nothing of it is lost"
+
+
+def test_two_who_have_a_file_open_that_is_replaced_both_go_on_in_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").mkdir()
+    ann, bo = Verdicts.open(tmp_path / "run", "Ann"), Verdicts.open(tmp_path / "run", "Bo")
+    ann.put("a", "keep")
+    bo.put("b", "keep")
+    new = Verdicts.open(tmp_path / "other")
+    new.put("c", "fix")
+    new.close()
+    (tmp_path / "run" / FILE).rename(tmp_path / "moved.sqlite")
+    (tmp_path / "other" / FILE).rename(tmp_path / "run" / FILE)
+    ann.put("d", "keep")
+    bo.put("d", "fix")
+    ann.put("e", "keep")
+    expected = {"c": {"": "fix"}, "d": {"Ann": "keep", "Bo": "fix"}, "e": {"Ann": "keep"}}
+    assert bo.now() == ann.now() == Verdicts.open(tmp_path / "run").now() == expected
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved.sqlite").rename(tmp_path / "moved" / FILE)
+    assert Verdicts.open(tmp_path / "moved").now() == {"a": {"Ann": "keep"}, "b": {"Bo": "keep"}}

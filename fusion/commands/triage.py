@@ -79,20 +79,23 @@ def verdicts(options: argparse.Namespace) -> int:
     from fusion.triage.verdicts import Verdicts
 
     folder = _folder(options.run)
-    if options.what != "import":
-        Store.open(folder)  # a run, before a file of verdicts is made in a folder that is none
+    store = Store.open(folder)  # a run, before a file of verdicts is made in a folder that is none
     decided = Verdicts.open(folder, options.reviewer)
+    more: dict[str, int] = {}
     if options.what == "export":
         count = decided.export(options.file, history=options.history)
         said = f"Wrote {count:,} verdicts to {Path(options.file).name}."
     elif options.what == "import":
-        count = decided.load(options.file)
+        count, unknown = decided.load(options.file, store)
         said = f"Loaded {count:,} new verdicts from {Path(options.file).name}."
+        more["unknown"] = unknown
+        if unknown:
+            said += f" Left out {unknown:,} of samples that the run doesn't have."
     else:
-        count = decided.cleaned(Store.open(folder), options.file)
+        count = decided.cleaned(store, options.file)
         said = f"Wrote {count:,} rows that stay to {Path(options.file).name}."
     if options.json:
-        show({"run": str(folder), "rows": count, "counts": decided.counts()})
+        show({"run": str(folder), "rows": count, **more, "counts": decided.counts()})
     else:
         print(said)
     return 0

@@ -4,6 +4,9 @@ A sample is left out when all who decided on it say mismatch; where they differ 
 column of the manifest as it was, and two more: triage_verdict (keep, fix, unsure, disagreement, or empty where nobody
 looked) and triage_note. Paths of pictures are written anew where the copy lies in another folder. What is no table
 (a folder, a bundled set, sequences, graphs) becomes a table of what stays: id, split and, of pairs, image and text.
+
+    cleaned(store, verdicts, path, placed=False) -> rows that stay
+    belongs(store) -> the folder that the set lies in, None for one without a folder of its own
 """
 
 from __future__ import annotations
@@ -32,9 +35,19 @@ VERDICT, NOTE = "triage_verdict", "triage_note"
 GONE = "mismatch"
 
 
-def cleaned(store: Store, verdicts: Verdicts, path: str | Path) -> int:
+def belongs(store: Store) -> Path | None:
+    """The folder of the manifest, or the folder that is the set; None for a bundled set."""
+    place = Path(str(store.meta.get("data", ""))).expanduser()
+    if place.is_dir():
+        return place.resolve()
+    return place.parent.resolve() if place.is_file() else None
+
+
+def cleaned(store: Store, verdicts: Verdicts, path: str | Path, *, placed: bool = False) -> int:
     """Write the copy, by the ending of its path: .csv, .jsonl or .parquet. -> rows that stay
 
+    placed: paths of pictures are those from the folder that the set `belongs` in, whole ones without such a folder, as
+    a copy needs that is put there later; else they are those from the copy's own folder.
     Raises FusionError when the manifest isn't there any more, or isn't the one that the run looked at.
     """
     kind = tables.ending(path)
@@ -44,7 +57,8 @@ def cleaned(store: Store, verdicts: Verdicts, path: str | Path) -> int:
     said = {id: settled(opinions) for id, opinions in verdicts.now().items()}
     notes = {row["id"]: row["note"] for row in verdicts.table().to_dict("records") if row["note"]}
     manifest = Path(str(store.meta.get("data", ""))).expanduser()
-    frame = _of_table(store, manifest, target) if store.meta.get("manifest_digest") else _of_samples(store, target)
+    folder = belongs(store) if placed else target.parent.resolve()
+    frame = _of_table(store, manifest, folder) if store.meta.get("manifest_digest") else _of_samples(store, folder)
     frame = frame[[said.get(str(id)) != GONE for id in frame.index]]
     ids = [str(id) for id in frame.index]
     ours = {VERDICT: [said.get(id, "") for id in ids], NOTE: [notes.get(id, "") for id in ids]}
@@ -61,7 +75,7 @@ def cleaned(store: Store, verdicts: Verdicts, path: str | Path) -> int:
     return len(frame)
 
 
-def _of_table(store: Store, manifest: Path, target: Path) -> pd.DataFrame:
+def _of_table(store: Store, manifest: Path, folder: Path | None) -> pd.DataFrame:
     """The rows of a manifest by their ids, those that its reader left out included."""
     import pandas as pd
 
@@ -76,7 +90,7 @@ def _of_table(store: Store, manifest: Path, target: Path) -> pd.DataFrame:
     table = read(manifest)
     where = roles(table.columns)
     ids = [_id(table, where, number, cells) for number, cells in table.rows]
-    rows = [_moved(cells, where["image"], manifest.parent, target.parent) for _, cells in table.rows]
+    rows = [_moved(cells, where["image"], manifest.parent, folder or manifest.parent) for _, cells in table.rows]
     return pd.DataFrame(rows, columns=_distinct(table.columns), index=pd.Index(ids, dtype=object), dtype=object)
 
 
@@ -100,7 +114,7 @@ def _from(picture: Path, before: Path, after: Path, written: str) -> str:
     return Path(os.path.relpath(picture, after.resolve())).as_posix()
 
 
-def _of_samples(store: Store, target: Path) -> pd.DataFrame:
+def _of_samples(store: Store, folder: Path | None) -> pd.DataFrame:
     """A table of the samples themselves."""
     import pandas as pd
 
@@ -114,14 +128,15 @@ def _of_samples(store: Store, target: Path) -> pd.DataFrame:
                 f"{dataset.digest[:12]} now); put back what it was, or run it again."
             )
         samples = [dataset.get(id) for id in told["id"]]
-        told = told.assign(image=[_place(s.image(), target.parent) for s in samples], text=[s.text() for s in samples])
+        told = told.assign(image=[_place(s.image(), folder) for s in samples], text=[s.text() for s in samples])
     return told.set_index(pd.Index(told["id"].tolist(), dtype=object))
 
 
-def _place(image: Image | None, folder: Path) -> str:
+def _place(image: Image | None, folder: Path | None) -> str:
     if image is None or image.path is None:
         return ""
-    return Path(os.path.relpath(image.path, folder.resolve())).as_posix()
+    whole = image.path.resolve()
+    return (whole if folder is None else Path(os.path.relpath(whole, folder))).as_posix()
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

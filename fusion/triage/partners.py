@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 NEAR = 0.95  # no two different ones of 227 pictures and texts came as near; two thirds of altered copies did
+COMMON = 8  # other rows of the same text, above which it is a phrase and no copy
 SHORTLIST = 64  # rows whose whole fit is counted
 SHARED = 0.55  # AUC of the cosine, exchanged against own pairs, above which two sides share a space
 _BLOCK = 16_000_000  # numbers of vectors in memory at once, 64 MB
@@ -216,18 +217,21 @@ def near_duplicates(store: Store, id: str, k: int = 5) -> list[Duplicate]:
     row = int(asked["row"])
     cosines: dict[str, dict[str, float]] = {}
     same: dict[str, list[str]] = {}
+    phrase = ""  # the side of a text that too many rows share: neither it nor its vector says that they are alike
+    for column in ("text", "picture"):
+        if column in store.columns and asked.get(column):
+            equal = [one for one in store.ids((Condition(column, "=", asked[column]),)) if one != id]
+            if column == "text" and len(equal) > COMMON:
+                phrase = column
+                continue
+            for other in equal[: k + 1]:
+                same.setdefault(other, []).append(column)
     for name, side in found.vectors.items():
         own = np.asarray(side[row], np.float32)
-        if own.any():
+        if own.any() and name != phrase:
             for other, cosine in zip(*found.nearest(name, own, k + 1), strict=True):
                 if other != row and cosine >= NEAR:
                     cosines.setdefault(str(found.ids[other]), {})[name] = float(cosine)
-    for column in ("text", "picture"):
-        if column in store.columns and asked.get(column):
-            equal = store.page(where=(Condition(column, "=", asked[column]),), limit=k + 1)["id"]
-            for other in equal:
-                if other != id:
-                    same.setdefault(str(other), []).append(column)
     made = [Duplicate(one, cosines.get(one, {}), tuple(same.get(one, ()))) for one in {**same, **cosines}]
     return sorted(made, key=_alike)[:k]
 

@@ -8,7 +8,8 @@
     .of(id) -> [row]               everything that was ever said of a sample, undone or not
     .counts() -> {verdict: ids}    with "disagreement" for ids whose reviewers differ; they sum to the ids reviewed
     .ids(verdict) / .disagreements() / .reviewers()
-    .export(path, history=False)   CSV, JSON Lines or Parquet; .load(path) -> how many were new: loading twice adds none
+    .export(path, history=False)   CSV, JSON Lines or Parquet
+    .load(path, store=None)        -> Loaded: how many were new, and how many of samples that aren't in the store
     .cleaned(store, path)          see `fusion.triage.cleaning`
 
 Every decision is a line with the time (UTC), and so is every undoing; two reviewers' decisions of one sample stand side
@@ -22,10 +23,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fusion.files import digest, shorten
 from fusion.triage import tables
@@ -41,6 +42,7 @@ VERDICTS = ("keep", "mismatch", "fix", "unsure")
 DISAGREEMENT = "disagreement"
 COLUMNS = ("id", "verdict", "reviewer", "time", "note", "event", "undoes")
 NOTE, NAME = 2000, 80  # characters of a note and of a reviewer's name that are kept
+JOURNALS = ("-wal", "-shm")  # what SQLite keeps beside an open file, by its name
 WAIT = 30.0  # seconds for another writer to finish
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -77,12 +79,20 @@ class Event:
     undone: bool = False
 
 
+class Loaded(NamedTuple):
+    """What a file brought."""
+
+    new: int  # lines that were not here yet
+    unknown: int  # lines of samples that the run doesn't have
+
+
 class Verdicts:
     """The decisions of one run; safe to share between threads, and between processes by the file."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, reviewer: str, writable: bool) -> None:
         self.folder, self.reviewer, self.writable = folder, reviewer, writable
         self._connection, self._lock = connection, threading.RLock()
+        self._files, self._again = _files(folder / FILE), 0
 
     @classmethod
     def open(cls, folder: Path, reviewer: str = "") -> Verdicts:
@@ -91,20 +101,8 @@ class Verdicts:
         Raises FusionError when the file is no such file, or can't be opened.
         """
         folder = Path(folder).expanduser()
-        path, name = folder / FILE, " ".join(reviewer.split())[:NAME]
-        if not folder.is_dir():
-            raise FusionError(f'There is no folder "{shorten(folder.name)}"; name the folder of a run.')
-        if path.is_symlink():
-            raise FusionError(f'"{FILE}" in "{shorten(folder.name)}" is a link; put the file itself there.')
-        try:
-            connection, writable = _writable(path), True
-        except sqlite3.OperationalError:
-            connection, writable = _readable(path), False
-        except sqlite3.DatabaseError as error:
-            raise FusionError(
-                f'"{FILE}" in "{shorten(folder.name)}" holds no verdicts; move it away and load an export.'
-            ) from error
-        return cls(connection, folder, name, writable)
+        connection, writable = _opened(folder)
+        return cls(connection, folder, " ".join(reviewer.split())[:NAME], writable)
 
     def close(self) -> None:
         """Close the file; the last one who does folds its journal in."""
@@ -144,9 +142,13 @@ class Verdicts:
         return found
 
     def latest(self) -> int:
-        """The number of the last line, 0 before the first: what was read stays right as long as it is the same."""
+        """The number of the last line, 0 before the first: what was read stays right as long as it is the same.
+
+        It is far higher once the file was replaced, whose lines are others.
+        """
         with self._lock:
-            return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
+            number = self._there().execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
+            return int(number) + self._again * 2**40
 
     def table(self) -> pd.DataFrame:
         """What holds, one row a sample and reviewer: id, verdict, reviewer, time, note, event, undoes ("")."""
@@ -185,24 +187,29 @@ class Verdicts:
         tables.write(frame, path)
         return len(frame)
 
-    def load(self, path: str | Path) -> int:
-        """Add what another file holds; lines that are here already add nothing. -> how many were new
+    def load(self, path: str | Path, store: Store | None = None) -> Loaded:
+        """Add what another file holds; lines that are here already add nothing. store: the run, to know its samples
 
-        A table of ids and verdicts that no `export` wrote will do: its lines are known by what they say.
+        A table of ids and verdicts that no `export` wrote will do: its lines are known by what they say, and one that
+        was taken back since counts again. Lines of samples that the run doesn't have are left out.
         Raises FusionError on anything else, before a single line is added.
         """
         events = _told(tables.read(path), Path(str(path)).name, self.reviewer)
+        found = len(events)
+        if store is not None:
+            known = _known(store, {one.id for one in events})
+            events = [one for one in events if one.id in known]
         with self._writing() as connection:
             before = connection.total_changes
             for event in events:
-                _insert(connection, event)
-            return connection.total_changes - before
+                _insert(connection, event if event.event else replace(event, event=_name(connection, event)))
+            return Loaded(connection.total_changes - before, found - len(events))
 
-    def cleaned(self, store: Store, path: str | Path) -> int:
+    def cleaned(self, store: Store, path: str | Path, *, placed: bool = False) -> int:
         """The manifest of a run without what is a mismatch; see `fusion.triage.cleaning`. -> rows"""
         from fusion.triage.cleaning import cleaned
 
-        return cleaned(store, self, path)
+        return cleaned(store, self, path, placed=placed)
 
     def _holding(self) -> list[Event]:
         """Each reviewer's last decision of each sample, in the order of time."""
@@ -215,29 +222,55 @@ class Verdicts:
         undone = "EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
         query = f"SELECT {_LINE}, {undone} FROM events {where} ORDER BY time, number"
         with self._lock:
-            return [Event(*row[:-1], undone=bool(row[-1])) for row in self._connection.execute(query, values)]
+            return [Event(*row[:-1], undone=bool(row[-1])) for row in self._there().execute(query, values)]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, alone in the file from its beginning. Raises FusionError where nothing can be written."""
         where = shorten(self.folder.name)
-        if not self.writable:
-            raise FusionError(f'"{where}" can only be read, so no verdict is kept there; copy the run and go on there.')
         with self._lock:
+            connection = self._there()
+            if not self.writable:
+                raise FusionError(
+                    f'"{where}" can only be read, so no verdict is kept there; copy the run and go on there.'
+                )
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                connection.execute("BEGIN IMMEDIATE")
                 try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
+                    yield connection
+                    connection.execute("COMMIT")
                 except BaseException:
-                    if self._connection.in_transaction:  # a full disk has ended it already
-                        self._connection.execute("ROLLBACK")
+                    if connection.in_transaction:  # a full disk has ended it already
+                        connection.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:  # a full disk, a folder that became read-only, a lock
                 raise FusionError(
                     f'The verdict was not kept in "{where}": {shorten(str(error))}. Make room or give rights, and '
                     "decide again."
                 ) from error
+
+    def _there(self) -> sqlite3.Connection:
+        """The file in the folder, opened again where it was moved or replaced: else lines would go on into the old one.
+
+        What is still in the journal goes into the old file first, wherever it is now; then the journal is taken away,
+        which SQLite would take for that of the new file. Raises FusionError while another writes into the old one.
+        """
+        path = self.folder / FILE
+        now = _files(path)
+        if not self.writable or now[0] == self._files[0]:
+            return self._connection
+        left = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if left:
+            raise FusionError(
+                f'"{FILE}" in "{shorten(self.folder.name)}" was moved while it was written to; try again.'
+            )
+        for before, there, end in zip(self._files[1:], now[1:], JOURNALS, strict=True):
+            if there is not None and there == before:
+                path.with_name(f"{FILE}{end}").unlink(missing_ok=True)
+        connection, self.writable = _opened(self.folder)
+        self._connection.close()
+        self._connection, self._files, self._again = connection, _files(path), self._again + 1
+        return connection
 
     def _time(self, connection: sqlite3.Connection) -> str:
         """Now, and later than this reviewer's last line even when the clock was set back."""
@@ -252,6 +285,36 @@ def settled(opinions: dict[str, str]) -> str:
     """The one verdict of a sample's reviewers, "disagreement" where they differ."""
     found = set(opinions.values())
     return found.pop() if len(found) == 1 else DISAGREEMENT
+
+
+def _opened(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """The file of a folder, and whether it can be written. Raises FusionError as `Verdicts.open`."""
+    path = folder / FILE
+    if not folder.is_dir():
+        raise FusionError(f'There is no folder "{shorten(folder.name)}"; name the folder of a run.')
+    if path.is_symlink():
+        raise FusionError(f'"{FILE}" in "{shorten(folder.name)}" is a link; put the file itself there.')
+    try:
+        return _writable(path), True
+    except sqlite3.OperationalError:
+        return _readable(path), False
+    except sqlite3.DatabaseError as error:
+        raise FusionError(
+            f'"{FILE}" in "{shorten(folder.name)}" holds no verdicts; move it away and load an export.'
+        ) from error
+
+
+def _files(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """What tells a file and its journals from others of their names, None for each that isn't there."""
+    found = []
+    for end in ("", *JOURNALS):
+        try:
+            state = path.with_name(f"{path.name}{end}").stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((state.st_dev, state.st_ino))
+    return tuple(found)
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -328,7 +391,25 @@ def _told(frame: pd.DataFrame, name: str, reviewer: str) -> list[Event]:
             ) from error
         time = _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         who = told["reviewer"][:NAME] or ("" if "reviewer" in frame.columns else reviewer)
-        said = digest(told["id"], told["verdict"], who, told["time"], told["note"])
-        verdict = "" if undoes else told["verdict"]
-        events.append(Event(told["id"], verdict, who, time, told["note"][:NOTE], told["event"] or said, undoes))
+        verdict, name = "" if undoes else told["verdict"], told["event"]
+        if not name and told["time"]:
+            name = digest(told["id"], told["verdict"], who, told["time"], told["note"])
+        events.append(Event(told["id"], verdict, who, time, told["note"][:NOTE], name, undoes))
     return events
+
+
+def _name(connection: sqlite3.Connection, event: Event) -> str:
+    """The name of a line that has neither a name nor a time: what it says, and how often that was taken back."""
+    again = 0
+    while True:
+        name = digest(event.id, event.verdict, event.reviewer, "", event.note, *([str(again)] if again else []))
+        if connection.execute("SELECT 1 FROM events WHERE undoes = ?", (name,)).fetchone() is None:
+            return name
+        again += 1
+
+
+def _known(store: Store, ids: set[str]) -> set[str]:
+    """Which of some ids the run has."""
+    from fusion.triage.store import Condition
+
+    return set(store.ids((Condition("id", "in", tuple(ids)),))) if ids else set()

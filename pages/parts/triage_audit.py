@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 TOPS = (20, 50, 100, 200, 500)  # of the most suspicious
 LONG = 2000  # rows of the queue that the advice looks through
+FEW = 10  # pairs of two reviewers below which their kappa says nothing
 QUICK = 20_000  # rows up to which figures are counted without being asked for
 
 
@@ -54,6 +56,8 @@ def _rate(opened: Opened) -> Share | None:
         st.metric(t("queue.rate.share"), percent(found.interval.value), t("match.rate.range", low=low, high=high),
                   delta_color="off", delta_arrow="off")  # fmt: skip
         st.caption(t("queue.rate.counted", wrong=found.wrong, count=found.counted, open=found.open))
+    elif seen:
+        st.caption(t("queue.rate.wait"))
     if seen < len(ids):
         st.button(t("queue.rate.go"), key="triage_random", type="primary", on_click=_random)
     return found
@@ -164,11 +168,12 @@ def _agreement(opened: Opened) -> None:
         st.caption(t("queue.agreement.none"))
         return
     who = lambda name: name or t("queue.nobody")  # noqa: E731
-    rows = [[who(one.one), who(one.other), one.rows, percent(one.same), num(one.kappa)] for one in found]
+    beyond = lambda one: num(one.kappa) if one.rows >= FEW and isfinite(one.kappa) else "–"  # noqa: E731
+    rows = [[who(one.one), who(one.other), one.rows, percent(one.same), beyond(one)] for one in found]
     columns = [t(f"queue.agreement.{name}") for name in ("one", "other", "rows", "same", "kappa")]
     st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, key="triage_agreement",
                  alt=t("queue.agreement.alt", count=len(found)))  # fmt: skip
-    st.caption(t("queue.agreement.tell"))
+    st.caption(t("queue.agreement.tell", few=FEW))
     differ = _differing(opened.decided())
     if differ:
         st.markdown(t("queue.agreement.differ", count=len(differ)))

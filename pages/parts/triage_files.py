@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,42 +55,41 @@ def _verdicts(opened: Opened) -> None:
 
 def _cleaned(opened: Opened) -> None:
     st.markdown(f"##### {t('queue.files.cleaned')}")
+    from fusion.triage.cleaning import belongs
+
     wrong = len(opened.verdicts().ids("mismatch"))
     st.markdown(t("queue.files.cleaned.tell", count=f"{wrong:,}"))
-    manifest = Path(opened.spec).expanduser()
-    beside = manifest.parent if manifest.is_file() and os.access(manifest.parent, os.W_OK) else None
-    _downloads("cleaned", lambda path: opened.verdicts().cleaned(opened.store, path), folder=beside)
+    if opened.kind == "pairs":
+        place = belongs(opened.store)
+        whose = "beside" if opened.store.meta.get("manifest_digest") else "within"
+        st.caption(t(f"queue.files.cleaned.{'whole' if place is None else whose}"))
+    _downloads("cleaned", lambda path: opened.verdicts().cleaned(opened.store, path, placed=True))
 
 
 def _rows(opened: Opened) -> None:
-    now = st.session_state.get(triage_list.KEPT)
-    conditions = now.conditions if now is not None and now.wanted.run == opened.token else ()
-    count = opened.store.count_of(conditions)
+    from fusion.triage import tables
+
+    listing = triage_list.frozen(opened)
+    count = listing.count
     st.markdown(f"##### {t('queue.files.rows')}")
     st.markdown(t("queue.files.rows.tell", count=f"{count:,}"))
     if count > MOST:
         st.caption(t("queue.files.rows.many", most=f"{MOST:,}"))
-    _downloads("rows", lambda path: opened.store.export(path, conditions), disabled=not 0 < count <= MOST)
+    _downloads(
+        "rows", lambda path: tables.write(triage_list.rows(opened, listing, 0, count), path),
+        disabled=not 0 < count <= MOST,
+    )  # fmt: skip
 
 
-def _downloads(
-    name: str, write: Callable[[Path], object], *, disabled: bool = False, folder: Path | None = None
-) -> None:
-    """A button a kind of file; the file is made when it is asked for.
-
-    folder: where it is written for a moment, if its content depends on where it lies.
-    """
+def _downloads(name: str, write: Callable[[Path], object], *, disabled: bool = False) -> None:
+    """A button a kind of file; the file is made when it is asked for."""
 
     def made(kind: str) -> bytes:
         chrome.speak()  # it runs in a thread of its own
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".triage-") as place:
-            beside = Path(place) if folder is None else folder
-            path = beside / f".{name}-{Path(place).name.rpartition('-')[2]}.{kind}"
-            try:
-                write(path)
-                return path.read_bytes()
-            finally:
-                path.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="triage-") as place:
+            path = Path(place) / f"{name}.{kind}"
+            write(path)
+            return path.read_bytes()
 
     with st.container(horizontal=True, gap="small", key=f"triage_get_{name}"):
         for kind, mime in KINDS.items():
@@ -123,9 +121,12 @@ def _add(opened: Opened, key: str) -> None:
         path = Path(place) / f"verdicts.{file.name.rpartition('.')[2].lower()}"
         path.write_bytes(file.getvalue())
         try:
-            new = opened.verdicts(state.get("who")).load(path)
+            new, unknown = opened.verdicts(state.get("who")).load(path, opened.store)
         except FusionError as error:
             st.session_state[LOADED] = (opened.token, False, str(error))
             return
     st.session_state["triage_files"] = st.session_state.get("triage_files", 0) + 1  # the file was taken
-    st.session_state[LOADED] = (opened.token, True, t("queue.files.loaded", count=f"{new:,}"))
+    said = t("queue.files.loaded", count=f"{new:,}")
+    if unknown:
+        said += " " + t("queue.files.unknown", count=f"{unknown:,}")
+    st.session_state[LOADED] = (opened.token, True, said)

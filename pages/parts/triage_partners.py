@@ -35,7 +35,7 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
     if same:
         st.markdown(f"**{t('queue.near')}**")
         rows = opened.store.take([one.id for one in same])
-        told = {one.id: t("queue.near.same") if one.same else _highest(one) for one in same}
+        told = {one.id: _same(one) if one.same else _highest(one) for one in same}
         _beside(opened, rows.to_dict("records"), told, "near")
 
 
@@ -43,6 +43,14 @@ def _found(opened: Opened, id: str) -> tuple[Proposals | None, list[Duplicate]]:
     from fusion.triage.partners import better, near_duplicates
 
     return better(opened.store, id, SHOWN), near_duplicates(opened.store, id, SHOWN)
+
+
+def _same(one: Duplicate) -> str:
+    """What is equal: the text, the picture, or both."""
+    from fusion.views.speech import say
+
+    names = (say("image" if name == "picture" else name) for name in one.same)
+    return t("queue.near.same", what=t("views.list.plus").join(names))
 
 
 def _highest(one: Duplicate) -> str:

@@ -95,7 +95,7 @@ def test_verdicts_by_keyboard_stay_after_a_reload(server: Server, page: Page, st
 def test_keys_are_letters_while_a_note_is_typed(server: Server, page: Page, store: Store) -> None:
     first = store.page(limit=1)["id"].iloc[0]
     opened(page, server, store, who="Ada")
-    box = widget(page, f"triage_note_{first}").locator("input")
+    box = page.locator('[class*="st-key-triage_note_"] input')
     box.click()
     page.keyboard.type("12 jku")
     page.keyboard.press("Enter")
@@ -103,6 +103,59 @@ def test_keys_are_letters_while_a_note_is_typed(server: Server, page: Page, stor
     assert box.input_value() == "12 jku"
     assert shown(page) == first
     assert Verdicts.open(store.folder).now() == {}
+
+
+@pytest.mark.parametrize("key", ["Enter", "Escape"])
+def test_a_note_lets_go_of_the_keys(server: Server, page: Page, store: Store, key: str) -> None:
+    one, two = store.page(limit=2)["id"].tolist()
+    opened(page, server, store, who="Ada")
+    page.locator('[class*="st-key-triage_note_"] input').click()
+    page.keyboard.type("a note")
+    page.keyboard.press(key)
+    page.wait_for_function("() => document.activeElement.tagName !== 'INPUT'")
+    press(page, "2", two)
+    assert [(e.verdict, e.note) for e in Verdicts.open(store.folder).of(one)] == [("mismatch", "a note")]
+
+
+def test_enter_presses_what_has_the_focus(server: Server, page: Page, store: Store) -> None:
+    ids = store.page(limit=3)["id"].tolist()
+    opened(page, server, store, who="Ada")
+    widget(page, "triage_mismatch").locator("button").first.focus()
+    press(page, "Enter", ids[1])
+    assert Verdicts.open(store.folder).now() == {ids[0]: {"Ada": "mismatch"}}
+    widget(page, "triage_on").locator("button").first.focus()
+    press(page, "Enter", ids[2])
+    assert "/triage" in page.url
+    page.get_by_role("link", name=EN["map.nav"], exact=True).first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/map**")
+
+
+def test_keys_that_come_before_their_pair_wait_for_it(server: Server, page: Page, store: Store) -> None:
+    ids = store.page(limit=11)["id"].tolist()
+    opened(page, server, store, who="Ada")
+    for key in "1212121212":
+        page.keyboard.press(key)
+    expect(widget(page, "card_pair").locator("strong").first).to_have_text(ids[10], timeout=120_000)
+    expected = {id: {"Ada": "mismatch" if n % 2 else "keep"} for n, id in enumerate(ids[:10])}
+    assert Verdicts.open(store.folder).now() == expected
+
+
+def test_a_browser_remembers_a_name_that_was_typed(server: Server, page: Page, store: Store) -> None:
+    one, two = store.page(limit=2)["id"].tolist()
+    opened(page, server, store)
+    box = widget(page, "triage_who").locator("input")
+    box.fill("Zoë")
+    box.press("Tab")
+    settled(page)
+    assert "who=" not in page.url
+    page.reload()
+    widget(page, "triage_mismatch").locator("button").first.wait_for()
+    settled(page)
+    assert widget(page, "triage_who").locator("input").input_value() == "Zoë"
+    page.evaluate("() => document.activeElement.blur()")
+    press(page, "2", two)
+    assert Verdicts.open(store.folder).now() == {one: {"Zoë": "mismatch"}}
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.slow)])
