@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +12,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from fusion.data import open_data
+from fusion.files import home
 from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
-from pages.parts import triage_list
-from tests import triage_app
+from fusion.types import Image
+from fusion.views.speech import say
+from pages.parts import triage_list, triage_partners
+from pages.parts.triage_run import Opened
+from tests import test_store, triage_app
 from tests.opening import nothing_broken, opened
 from tests.test_pages_streams_sets import said, told
 
@@ -207,3 +213,35 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
     found: dict[str, Callable[[], bytes]] = {}
     monkeypatch.setattr(st, "download_button", lambda *a, data, key, **more: found.update({key: data}))
     return found
+
+
+def test_what_stands_beside_the_next_pair_is_looked_for_once_and_ahead(
+    app, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, asked, find = first(store, 4), [], triage_partners.find
+
+    def counted(run: Opened, id: str) -> triage_partners.Found:
+        asked.append((id, threading.current_thread().name.startswith("triage-ahead")))
+        return find(run, id)
+
+    monkeypatch.setattr(triage_partners, "find", counted)
+    at = app(queue=store.folder.name)
+    at.button(key="triage_on").click().run()
+    at.button(key="triage_on").click().run()
+    at.session_state[triage_partners.NEXT][1].result()
+    assert asked == [(ids[0], False), *((id, True) for id in ids[1:])]
+    at.button(key="triage_back").click().run()
+    assert [id for id, _ in asked if id == ids[1]] == [ids[1]], "it is kept"
+
+
+def test_every_stream_that_is_judged_can_be_seen(app, fusion_home: Path) -> None:
+    dataset = open_data("digits")
+    sample = next(one for one in dataset.samples if {"image", "twin"} <= set(one.parts))
+    frame = pd.DataFrame({"id": [sample.id], "suspicion": [0.9], "rank": [1], "row": [0], "text": ["two!"]})
+    folder = test_store.run(home() / "triage" / "digits", frame, data="digits", kind="streams", vectors={})
+    at = app(queue=folder.name)
+    names = [name for name, part in sample.parts.items() if isinstance(part, Image)]
+    assert len(names) == 2
+    shown = [image.proto.imgs[0].url for image in at.get("image")]
+    assert len(shown) == len(set(shown)) == 2, "the two pictures are others"
+    assert all(any(one.value == say(name) for one in at.caption) for name in names)

@@ -42,8 +42,8 @@ def _store(monkeypatch: pytest.MonkeyPatch, vectors: dict[str, np.ndarray], **me
 
     store = SimpleNamespace(
         folder=Path("run"), meta={"kind": "pairs", "rows": "r", **meta}, columns=dict.fromkeys(frame), ids=ids,
-        frame=frame, column=lambda name: frame[name].to_numpy(), names=lambda: tuple(vectors), vectors=lambda name: vectors[name],
-        row=lambda id: frame[frame["id"] == id].iloc[0].to_dict(),
+        column=lambda name: frame[name].to_numpy(), names=lambda: tuple(vectors), vectors=lambda name: vectors[name],
+        row=lambda id: frame[frame["id"] == id].iloc[0].to_dict(), frame=frame,
     )  # fmt: skip
     monkeypatch.setattr(partners, "finder", lambda asked: partners.Finder(store))  # type: ignore[arg-type]
     return store

@@ -217,7 +217,7 @@ def near_duplicates(store: Store, id: str, k: int = 5) -> list[Duplicate]:
     row = int(asked["row"])
     cosines: dict[str, dict[str, float]] = {}
     same: dict[str, list[str]] = {}
-    phrase = ""  # the side of a text that too many rows share: neither it nor its vector says that they are alike
+    phrase = None  # the side of a text that too many rows share: neither it nor its vector says that they are alike
     for column in ("text", "picture"):
         if column in store.columns and asked.get(column):
             equal = [one for one in store.ids((Condition(column, "=", asked[column]),)) if one != id]
@@ -228,7 +228,7 @@ def near_duplicates(store: Store, id: str, k: int = 5) -> list[Duplicate]:
                 same.setdefault(other, []).append(column)
     for name, side in found.vectors.items():
         own = np.asarray(side[row], np.float32)
-        if own.any() and name != phrase:
+        if own.any() and name.rpartition("_")[2] != phrase:
             for other, cosine in zip(*found.nearest(name, own, k + 1), strict=True):
                 if other != row and cosine >= NEAR:
                     cosines.setdefault(str(found.ids[other]), {})[name] = float(cosine)

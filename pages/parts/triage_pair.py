@@ -9,13 +9,13 @@ import numpy as np
 import streamlit as st
 
 from fusion.words import t
-from pages.parts import cache
-from pages.parts.chrome import plain
+from pages.parts import cache, stream_finder, triage_run
+from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fusion.types import Image
+    from fusion.types import Audio, Image
     from pages.parts.triage_run import Opened
 
 ORDER = ("match", "cosine", "rank", "margin", "neighbours", "conflict", "loss", "far")  # parts with a word each
@@ -38,13 +38,17 @@ def show(opened: Opened, row: Mapping[str, object]) -> None:
 
 def _halves(opened: Opened, row: Mapping[str, object]) -> None:
     """Both halves of the pair, or both ends of the link."""
-    image, text = opened.image(row), opened.told(row)
+    streams = seen(opened, row) if opened.kind == "streams" else {}
+    image, text = (None if streams else opened.image(row)), opened.told(row)
     linked = opened.kind in ("graph", "triples")
-    left, right = st.columns([2, 3], gap="medium") if image is not None else (None, st.container())
-    if left is not None and image is not None:
+    beside = bool(streams) or image is not None
+    left, right = st.columns([2, 3], gap="medium") if beside else (None, st.container())
+    if left is not None:
         with left:
-            _picture(image, str(row["id"]))
-    with right:
+            if image is not None:
+                _picture(image, str(row["id"]))
+            _streams(streams, str(row["id"]))
+    with right, st.container(key="triage_told"):
         if text:
             st.html(f'<p class="fs-sentence">{html.escape(text[:LONGEST])}</p>')
         other = opened.image(row, right=True) if linked else None
@@ -62,6 +66,34 @@ def _halves(opened: Opened, row: Mapping[str, object]) -> None:
             st.caption(" · ".join(f"{plain(name, 24)}: {plain(value, 60)}" for name, value in notes[:4]))
         if "said" in row and _there(row.get("target")):
             st.caption(t("queue.answered", said=plain(str(row["said"]), 60), target=plain(str(row["target"]), 60)))
+
+
+def seen(opened: Opened, row: Mapping[str, object]) -> dict[str, Image | Audio]:
+    """What can be seen and heard of a sample of several streams, by the names of the streams."""
+    from fusion.types import Audio, Image
+
+    dataset = triage_run.dataset_of(opened)
+    sample = None if dataset is None else dataset.find(str(row["id"]))
+    parts = {} if sample is None else sample.parts
+    return {name: part for name, part in parts.items() if isinstance(part, (Image, Audio))}
+
+
+def _streams(streams: Mapping[str, Image | Audio], id: str) -> None:
+    """Pictures side by side, each under its name; recordings below them."""
+    from fusion.types import Image
+    from fusion.views.speech import say
+
+    pictures = {name: part for name, part in streams.items() if isinstance(part, Image)}
+    for place, (name, part) in zip(st.columns(max(len(pictures), 1), gap="small"), pictures.items(), strict=False):
+        with place:
+            if len(streams) > 1:
+                st.caption(plain(say(name), 40))
+            _picture(part, id)
+    for name, sound in streams.items():
+        if not isinstance(sound, Image):
+            st.caption(plain(say(name), 40))
+            with guard("error.picture"):
+                stream_finder.seen(sound, say(name))
 
 
 def _picture(image: Image, id: str, width: int | None = None) -> None:
