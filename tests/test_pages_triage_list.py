@@ -84,11 +84,17 @@ def test_an_empty_list_has_a_way_out_whatever_is_chosen(app, store: Store) -> No
     assert rows(at) == ids_of(store)[:12]
 
 
-def test_coming_back_from_inspect_one_stands_where_one_was(app, store: Store) -> None:
+@pytest.mark.parametrize("by_name", [True, False])
+def test_coming_back_from_inspect_one_stands_where_one_was(app, store: Store, by_name: bool) -> None:
     looked_at(store, "maf-gloss")
-    ids = ids_of(store, where=G0)
-    at = app(queue=store.folder.name, show="all", where=json.dumps(G0), pair=ids[7])
-    spec = str(store.meta["data"])
+    ids, spec = ids_of(store, where=G0), str(store.meta["data"])
+    kept.allow(spec)
+    asked = {"queue": store.folder.name} if by_name else {"data": spec, "ckpt": "maf-twitter"}  # none under that one
+    at = app(show="all", **asked)
+    assert at.query_params["queue"] == store.folder.name
+    at.query_params["where"], at.query_params["pair"] = json.dumps(G0), ids[7]
+    at.run()
+    assert at.query_params["pair"] == ids[7]
     at.query_params["data"], at.query_params["ckpt"] = spec, "maf-gloss"  # what Inspect is opened with
     at.run()
     assert at.query_params["queue"] == store.folder.name
