@@ -28,8 +28,9 @@ from fusion.data.dataset import DataSet
 from fusion.files import digest, home
 from fusion.observations import Chunk
 from fusion.triage import index, partners, running
+from fusion.triage.conditions import Condition
 from fusion.triage.engine import Inspector
-from fusion.triage.store import Condition, Store
+from fusion.triage.store import Store
 from fusion.types import Image, Sample, Text
 
 COUNT, WIDTH, REPEATS = 1_000_000, 64, 5

@@ -24,8 +24,10 @@ from fusion.data.mismatch import mismatch
 from fusion.files import ASSETS
 from fusion.triage import between, recording, running, tables
 from fusion.triage.cleaning import belongs
+from fusion.triage.conditions import Condition
+from fusion.triage.known import runs
 from fusion.triage.running import inspect_set
-from fusion.triage.store import Condition, Store, runs
+from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from fusion.types import FusionError
 from tests import triage_toys

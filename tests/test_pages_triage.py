@@ -11,8 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from fusion import jobs, kept, words
 from fusion.triage import audit, planting
+from fusion.triage.conditions import Condition
+from fusion.triage.known import Run
 from fusion.triage.score import Calibration
-from fusion.triage.store import Condition, Run, Store
+from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from fusion.triage.weighing import Weighing
 from fusion.types import FusionError

@@ -13,7 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 from fusion import kept
 from fusion.files import home
-from fusion.triage.store import Condition, Run, Store
+from fusion.triage.conditions import Condition
+from fusion.triage.known import Run
+from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from pages.parts import triage_list, triage_run
 from tests import test_store, triage_app

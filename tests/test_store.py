@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from fusion.triage import tables
-from fusion.triage.store import VERSION, Condition, Store
+from fusion.triage.conditions import Condition
+from fusion.triage.known import VERSION
+from fusion.triage.store import Store
 from fusion.types import FusionError
 
 ROWS = "rows-0123456789abcdef.parquet"

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fusion.triage.conditions import Condition
 from fusion.triage.score import Calibration, reweighed
-from fusion.triage.store import Condition, Store
+from fusion.triage.store import Store
 from fusion.triage.weighing import Weighing
 from fusion.types import FusionError
 from tests.test_store import run

@@ -56,7 +56,7 @@ def inspect_set(options: argparse.Namespace) -> int:
 
 def _unread(store: Store) -> None:
     """The list at the end: samples without a half, and what the reader of the data noted."""
-    from fusion.triage.store import Condition
+    from fusion.triage.conditions import Condition
 
     meta = store.meta
     if meta["problems"]:
@@ -104,7 +104,7 @@ def verdicts(options: argparse.Namespace) -> int:
 def _folder(name: str) -> Path:
     """The folder of a run, by its path or by its name among the user's runs. Raises FusionError without one."""
     from fusion.files import home, shorten
-    from fusion.triage.store import META
+    from fusion.triage.known import META
 
     for folder in (Path(name).expanduser(), home() / "triage" / Path(name).name):
         if (folder / META).is_file():

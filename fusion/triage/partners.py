@@ -210,7 +210,7 @@ def near_duplicates(store: Store, id: str, k: int = 5) -> list[Duplicate]:
 
     Raises FusionError for an id that isn't in the run.
     """
-    from fusion.triage.store import Condition
+    from fusion.triage.conditions import Condition
 
     found = finder(store)
     asked = store.row(id)

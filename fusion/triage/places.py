@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fusion.triage.store import Condition
+from fusion.triage.conditions import Condition
 from fusion.triage.verdicts import DISAGREEMENT, settled
 
 if TYPE_CHECKING:

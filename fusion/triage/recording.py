@@ -27,7 +27,7 @@ from pyarrow import parquet
 
 from fusion.files import atomic_file, file_digest, shorten
 from fusion.triage.engine import Shard
-from fusion.triage.store import META, SHARDS, VECTORS
+from fusion.triage.known import META, SHARDS, VECTORS
 from fusion.triage.tables import said
 from fusion.types import FusionError
 

@@ -24,10 +24,11 @@ from fusion.data.dataset import DataSet
 from fusion.device import best
 from fusion.files import digest, file_digest, home, shorten
 from fusion.triage.engine import Inspector, Progress, plain
+from fusion.triage.known import VERSION, read_meta, remember, runs
 from fusion.triage.partners import indexed
 from fusion.triage.recording import Recording, alone, clear, writing
 from fusion.triage.score import scored
-from fusion.triage.store import VERSION, Store, read_meta, remember, runs
+from fusion.triage.store import Store
 from fusion.types import FusionError
 
 ENGINES = ("plain", "ray")

@@ -9,8 +9,6 @@
     .row(id) -> dict .take(ids) -> DataFrame .sample(count, seed, where) -> [id] .table(names, where) -> DataFrame
     .vectors(name) -> (N, D) float16, memory-mapped; a row's line in it is its column `row`
     .export(path, where) -> rows       CSV, JSON Lines, or Parquet at any address that fsspec knows
-    Condition(column, how, value, also)   how: = != < <= > >= in, not in, contains, empty, filled
-    runs() -> [Run]                    every run on this machine, the newest first, finished or not
 
 Rows: id, split and what was observed, one part_<name> a part of the suspicion in 0..1 (null where it is missing),
 suspicion, rank (1 for the most suspicious) and row (its place in the data set). A folder may come from anyone: values
@@ -19,59 +17,29 @@ are parameters, names are checked against the columns, and DuckDB can open that 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 
-from fusion.files import digest, home, inside, shorten
-from fusion.triage import tables
+from fusion.files import inside, shorten
+from fusion.triage import conditions, tables
+from fusion.triage.conditions import Condition
+from fusion.triage.known import VECTORS, VERSION, read_meta
 from fusion.triage.weighing import Weighing
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1  # of a run's folder
-META, SHARDS, VECTORS, KNOWN = "meta.json", "shards", "vectors", "known"
 REQUIRED = ("id", "suspicion", "rank", "row")
 FACETS = 100  # values of a column that are counted apart, the most frequent ones
 MEMORY = "1GB"  # that a query may take
-META_BYTES = 64 * 2**20
 _ROWS = re.compile(r"rows-[0-9a-f]{16}\.parquet")
 _VECTORS = re.compile(r"[A-Za-z0-9_+-]{1,64}")
-_COMPARED = {"=": "=", "!=": "IS DISTINCT FROM", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-HOWS = (*_COMPARED, "in", "not in", "contains", "empty", "filled")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a column must hold. value: of "in" and "not in" several, of "empty" and "filled" none."""
-
-    column: str
-    how: str
-    value: Any = None  # text, number, truth value, or a list of them
-    also: tuple[str, ...] = ()  # further columns of which one that holds it will do
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run on this machine as its folder tells it."""
-
-    folder: Path
-    meta: Mapping[str, Any]
-    done: int  # samples that are looked at
-    finished: bool
-
-    @property
-    def count(self) -> int:
-        """Samples of the data set."""
-        return int(self.meta.get("count", 0))
 
 
 class Store:
@@ -250,40 +218,10 @@ class Store:
         self._connection.close()
 
     def _named(self, column: str) -> str:
-        """A column as SQL names it. Raises FusionError when there is none of that name."""
-        if column not in self.columns:
-            raise FusionError(f'The run has no column "{shorten(column)}"; there are {", ".join(self.columns)}.')
-        return quoted(column)
+        return conditions.named(column, self.columns)
 
     def _where(self, where: Sequence[Condition]) -> tuple[str, list[Any]]:
-        """(WHERE ..., its values). Raises FusionError on a column or a comparison that isn't there."""
-        said, values = [], []
-        for condition in where:
-            parts = []
-            for column in (condition.column, *condition.also):
-                part, given = self._compared(column, condition.how, condition.value)
-                parts.append(part)
-                values += given
-            said.append(parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})")
-        return (f"WHERE {' AND '.join(said)}" if said else ""), values
-
-    def _compared(self, column: str, how: str, value: Any) -> tuple[str, list[Any]]:
-        """A condition on one column, and its values. Raises FusionError as `_where` does."""
-        name = self._named(column)
-        if how in _COMPARED:
-            return f"{name} {_COMPARED[how]} ?", [_value(value)]
-        if how in ("in", "not in"):
-            inner = f"(SELECT unnest(?::VARCHAR[])::{self.columns[column]})"
-            empty, full = any(one is None for one in value), [str(one) for one in value if one is not None]
-            if how == "in":
-                return f"({name} IN {inner}{f' OR {name} IS NULL' if empty else ''})", [full]
-            return f"({name} NOT IN {inner}{'' if empty else f' OR {name} IS NULL'})", [full]
-        if how == "contains":
-            return f"contains(lower({name}::VARCHAR), lower(?))", [str(value)]
-        if how in ("empty", "filled"):
-            nothing = f"({name} IS NULL OR {name}::VARCHAR = '')"
-            return (nothing if how == "empty" else f"NOT {nothing}"), []
-        raise FusionError(f'"{shorten(how)}" compares nothing; there are {", ".join(HOWS)}.')
+        return conditions.sql(where, self.columns)
 
     def _weighing(self, order: Weighing) -> tuple[str, list[float]]:
         """Weights of one's own as SQL. Raises FusionError on a part that isn't there."""
@@ -321,68 +259,9 @@ class Store:
             raise FusionError(f"The column can't be compared with {told}; take a value of its kind.") from error
 
 
-def runs() -> list[Run]:
-    """Every run on this machine that has a folder still, the newest first; those elsewhere are remembered by path."""
-    folders = [path.parent for path in (home() / "triage").glob(f"*/{META}")]
-    for note in (home() / "triage" / KNOWN).glob("*.txt"):
-        folders.append(Path(note.read_text(encoding="utf-8")))
-    found = []
-    for folder in dict.fromkeys(folders):
-        try:
-            meta = read_meta(folder)
-        except FusionError:
-            continue
-        if meta is None or meta.get("version") != VERSION:
-            continue
-        finished = bool(meta.get("rows"))
-        done = int(meta.get("count", 0)) if finished else _done(folder, meta)
-        found.append(Run(folder, meta, done, finished))
-    return sorted(found, key=lambda run: str(run.meta.get("began", "")), reverse=True)
-
-
-def remember(folder: Path) -> None:
-    """Have a run outside the user's folder listed by `runs`."""
-    where = home() / "triage"
-    resolved = folder.resolve()
-    if resolved.parent != where.resolve():
-        note = where / KNOWN / f"{digest(str(resolved))[:16]}.txt"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(resolved), encoding="utf-8")
-
-
-def read_meta(folder: Path) -> dict[str, Any] | None:
-    """The facts of a run, None without any. Raises FusionError when they can't be read."""
-    path = folder / META
-    try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > META_BYTES:
-            raise ValueError("too long")
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(meta, dict):
-            raise ValueError("no object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise FusionError(f'"{META}" in "{shorten(folder.name)}" can\'t be read; run it again elsewhere.') from error
-    return meta
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _done(folder: Path, meta: Mapping[str, Any]) -> int:
-    shards = len(list((folder / SHARDS).glob("[0-9]*.parquet")))
-    return min(shards * int(meta.get("size", 0)), int(meta.get("count", 0)))
-
-
 def _most_first(column: str) -> bool:
     """Whether an order by a column begins with the highest."""
     return column == "suspicion" or column.startswith("part_")
-
-
-def _value(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _connected(path: Path) -> duckdb.DuckDBPyConnection:

@@ -410,6 +410,6 @@ def _name(connection: sqlite3.Connection, event: Event) -> str:
 
 def _known(store: Store, ids: set[str]) -> set[str]:
     """Which of some ids the run has."""
-    from fusion.triage.store import Condition
+    from fusion.triage.conditions import Condition
 
     return set(store.ids((Condition("id", "in", tuple(ids)),))) if ids else set()

@@ -35,7 +35,7 @@ def opened(checkpoint: str, dataset: str) -> Opened | None:
 
     Both are digests, as its folder tells them. Raises FusionError where it can't be opened.
     """
-    from fusion.triage.store import runs
+    from fusion.triage.known import runs
 
     both = (checkpoint, dataset)
     found = [

@@ -223,7 +223,7 @@ def _results(job: JobStatus) -> None:
 
 def _triage(folder: str) -> None:
     """A link to what an inspection found, where its folder is still there."""
-    from fusion.triage.store import runs as known
+    from fusion.triage.known import runs as known
     from pages.parts.triage_run import token
 
     found = next((run for run in known() if str(run.folder) == folder and run.finished), None)

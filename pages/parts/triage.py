@@ -145,7 +145,7 @@ def _anew() -> None:
 
 def _done(opened: Opened, listing: Listing, who: str) -> int:
     """Rows of the list that this reviewer judged; asked once a verdict, and of the judged ids alone."""
-    from fusion.triage.store import Condition
+    from fusion.triage.conditions import Condition
 
     mine = tuple(id for id, said in opened.decided().items() if who in said)
     if not mine:

@@ -17,7 +17,7 @@ from pages.parts.triage_run import Opened, opened, token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fusion.triage.store import Run
+    from fusion.triage.known import Run
 
 OF = "triage_of"  # what was in use, and which run the address named, when the page was last drawn
 SECOND = 20  # pairs a second on two busy cores, for the estimate before the first report
@@ -25,7 +25,7 @@ SECOND = 20  # pairs a second on two busy cores, for the estimate before the fir
 
 def choose() -> Opened | None:
     """The run in the address, else that of the set and checkpoint in use; without one, the offer to make it."""
-    from fusion.triage.store import runs
+    from fusion.triage.known import runs
 
     found = {token(run): run for run in runs()}
     now = _asked(found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fusion.triage.store import Condition
+    from fusion.triage.conditions import Condition
     from fusion.triage.weighing import Weighing
     from pages.parts.triage_run import Opened
 
@@ -218,8 +218,8 @@ def _page(opened: Opened, listing: Listing) -> int | None:
 
 def _conditions(opened: Opened, asked: Wanted, order: Weighing | None) -> tuple[Condition, ...]:
     """What a row of the list must meet, with the verdicts of now. Raises FusionError on a filter that is none."""
+    from fusion.triage.conditions import Condition
     from fusion.triage.places import ends
-    from fusion.triage.store import Condition
     from fusion.triage.verdicts import settled
 
     found: list[Condition] = []

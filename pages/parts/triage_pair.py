@@ -28,7 +28,8 @@ LONGEST = 900  # characters of a text
 
 def show(opened: Opened, row: Mapping[str, object]) -> None:
     """The halves of a pair and why it is suspected."""
-    _halves(opened, row)
+    with st.container(key="triage_halves"):
+        _halves(opened, row)
     st.markdown(f"**{t('queue.why')}** {reason(opened, row)}")
     st.html(bars(opened, row))
     problem = str(row.get("problem") or "")
@@ -48,7 +49,7 @@ def _halves(opened: Opened, row: Mapping[str, object]) -> None:
             if image is not None:
                 _picture(image, str(row["id"]))
             _streams(streams, str(row["id"]))
-    with right, st.container(key="triage_told"):
+    with right:
         if text:
             st.html(f'<p class="fs-sentence">{html.escape(text[:LONGEST])}</p>')
         other = opened.image(row, right=True) if linked else None

@@ -128,7 +128,9 @@ def _better(opened: Opened, found: Proposals, beside: Found) -> None:
 
 def _beside(opened: Opened, found: Found, told: Mapping[str, str], key: str) -> None:
     """Small pictures with their texts, each a way to that pair."""
-    for place, (column, (id, label)) in enumerate(zip(st.columns(SHOWN, gap="small"), told.items(), strict=False)):
+    with st.container(key=f"triage_beside_{key}"):
+        columns = st.columns(SHOWN, gap="small")
+    for place, (column, (id, label)) in enumerate(zip(columns, told.items(), strict=False)):
         row = found.rows[id]
         with column, st.container(border=True, height="stretch", key=f"triage_{key}_{place}"):
             small = cache.thumbnail(_picture(opened, row, found, key), SIDE)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusion.data import DataSet
-    from fusion.triage.store import Run, Store
+    from fusion.triage.known import Run
+    from fusion.triage.store import Store
     from fusion.triage.verdicts import Verdicts
     from fusion.types import Image
 

@@ -45,7 +45,7 @@ def store(place: Path, list_of_pairs: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def token(store: Store) -> str:
-    from fusion.triage.store import Run
+    from fusion.triage.known import Run
     from pages.parts.triage_run import token as named
 
     return named(Run(store.folder, store.meta, store.count, True))
