@@ -16,7 +16,8 @@ import pytest
 
 from fusion.triage import tables
 from fusion.triage.store import Store
-from fusion.triage.verdicts import FILE, VERDICTS, Verdicts, _readable
+from fusion.triage.verdict_file import FILE, readable
+from fusion.triage.verdicts import VERDICTS, Verdicts
 from fusion.types import FusionError
 from tests import test_store
 
@@ -232,7 +233,7 @@ def test_what_is_not_folded_into_the_file_yet_is_read_too(tmp_path: Path, folded
     ann.put("a", "keep")
     if folded:
         ann.close()
-    connection = _readable(tmp_path / FILE)
+    connection = readable(tmp_path / FILE)
     assert Verdicts(connection, tmp_path, "Bo", writable=False).now() == {"a": {"Ann": "keep"}}
     with pytest.raises(sqlite3.OperationalError):
         connection.execute("INSERT INTO events (event) VALUES ('x')")

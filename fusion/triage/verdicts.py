@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fusion.files import digest, shorten
 from fusion.triage import tables
+from fusion.triage.verdict_file import FILE, JOURNALS, LINE, marks, opened
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -37,32 +38,11 @@ if TYPE_CHECKING:
 
     from fusion.triage.store import Store
 
-FILE = "verdicts.sqlite"
 VERDICTS = ("keep", "mismatch", "fix", "unsure")
 DISAGREEMENT = "disagreement"
 COLUMNS = ("id", "verdict", "reviewer", "time", "note", "event", "undoes")
 NOTE, NAME = 2000, 80  # characters of a note and of a reviewer's name that are kept
-JOURNALS = ("-wal", "-shm")  # what SQLite keeps beside an open file, by its name
-WAIT = 30.0  # seconds for another writer to finish
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    event TEXT NOT NULL UNIQUE,
-    id TEXT NOT NULL,
-    verdict TEXT NOT NULL,
-    reviewer TEXT NOT NULL,
-    time TEXT NOT NULL,
-    note TEXT NOT NULL,
-    undoes TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_id ON events (id);
-CREATE INDEX IF NOT EXISTS by_reviewer ON events (reviewer, time);
-CREATE INDEX IF NOT EXISTS by_undone ON events (undoes);
-CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'no line is changed'); END;
-CREATE TRIGGER IF NOT EXISTS kept BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no line is removed'); END;
-"""
 _HOLDS = "undoes = '' AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
-_LINE = "id, verdict, reviewer, time, note, event, undoes"
 
 
 @dataclass(frozen=True)
@@ -92,7 +72,7 @@ class Verdicts:
     def __init__(self, connection: sqlite3.Connection, folder: Path, reviewer: str, writable: bool) -> None:
         self.folder, self.reviewer, self.writable = folder, reviewer, writable
         self._connection, self._lock = connection, threading.RLock()
-        self._files, self._again = _files(folder / FILE), 0
+        self._marks, self._again = marks(folder / FILE), 0
 
     @classmethod
     def open(cls, folder: Path, reviewer: str = "") -> Verdicts:
@@ -101,7 +81,7 @@ class Verdicts:
         Raises FusionError when the file is no such file, or can't be opened.
         """
         folder = Path(folder).expanduser()
-        connection, writable = _opened(folder)
+        connection, writable = opened(folder)
         return cls(connection, folder, " ".join(reviewer.split())[:NAME], writable)
 
     def close(self) -> None:
@@ -121,9 +101,7 @@ class Verdicts:
     def undo(self) -> str | None:
         """Take back this reviewer's last decision that holds. -> its sample, None when there is none"""
         with self._writing() as connection:
-            query = (
-                f"SELECT {_LINE} FROM events WHERE reviewer = ? AND {_HOLDS} ORDER BY time DESC, number DESC LIMIT 1"
-            )
+            query = f"SELECT {LINE} FROM events WHERE reviewer = ? AND {_HOLDS} ORDER BY time DESC, number DESC LIMIT 1"
             row = connection.execute(query, (self.reviewer,)).fetchone()
             if row is None:
                 return None
@@ -220,7 +198,7 @@ class Verdicts:
 
     def _events(self, where: str = "", values: tuple[str, ...] = ()) -> list[Event]:
         undone = "EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
-        query = f"SELECT {_LINE}, {undone} FROM events {where} ORDER BY time, number"
+        query = f"SELECT {LINE}, {undone} FROM events {where} ORDER BY time, number"
         with self._lock:
             return [Event(*row[:-1], undone=bool(row[-1])) for row in self._there().execute(query, values)]
 
@@ -256,20 +234,20 @@ class Verdicts:
         which SQLite would take for that of the new file. Raises FusionError while another writes into the old one.
         """
         path = self.folder / FILE
-        now = _files(path)
-        if not self.writable or now[0] == self._files[0]:
+        now = marks(path)
+        if not self.writable or now[0] == self._marks[0]:
             return self._connection
         left = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if left:
             raise FusionError(
                 f'"{FILE}" in "{shorten(self.folder.name)}" was moved while it was written to; try again.'
             )
-        for before, there, end in zip(self._files[1:], now[1:], JOURNALS, strict=True):
+        for before, there, end in zip(self._marks[1:], now[1:], JOURNALS, strict=True):
             if there is not None and there == before:
                 path.with_name(f"{FILE}{end}").unlink(missing_ok=True)
-        connection, self.writable = _opened(self.folder)
+        connection, self.writable = opened(self.folder)
         self._connection.close()
-        self._connection, self._files, self._again = connection, _files(path), self._again + 1
+        self._connection, self._marks, self._again = connection, marks(path), self._again + 1
         return connection
 
     def _time(self, connection: sqlite3.Connection) -> str:
@@ -287,75 +265,9 @@ def settled(opinions: dict[str, str]) -> str:
     return found.pop() if len(found) == 1 else DISAGREEMENT
 
 
-def _opened(folder: Path) -> tuple[sqlite3.Connection, bool]:
-    """The file of a folder, and whether it can be written. Raises FusionError as `Verdicts.open`."""
-    path = folder / FILE
-    if not folder.is_dir():
-        raise FusionError(f'There is no folder "{shorten(folder.name)}"; name the folder of a run.')
-    if path.is_symlink():
-        raise FusionError(f'"{FILE}" in "{shorten(folder.name)}" is a link; put the file itself there.')
-    try:
-        return _writable(path), True
-    except sqlite3.OperationalError:
-        return _readable(path), False
-    except sqlite3.DatabaseError as error:
-        raise FusionError(
-            f'"{FILE}" in "{shorten(folder.name)}" holds no verdicts; move it away and load an export.'
-        ) from error
-
-
-def _files(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """What tells a file and its journals from others of their names, None for each that isn't there."""
-    found = []
-    for end in ("", *JOURNALS):
-        try:
-            state = path.with_name(f"{path.name}{end}").stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((state.st_dev, state.st_ino))
-    return tuple(found)
-
-
-def _writable(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from anywhere
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")  # fails here, not at the first verdict, where nothing can be written
-        connection.execute("COMMIT")
-        connection.executescript(_SCHEMA)
-        connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _readable(path: Path) -> sqlite3.Connection:
-    """The file as it is, nothing written; an empty one where there is none."""
-    if not path.exists():
-        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.executescript(_SCHEMA)
-        return connection
-    address = path.resolve().as_uri()
-    for how in ("mode=ro", "mode=ro&immutable=1"):  # the second where no lock can be taken: then nobody writes either
-        connection = sqlite3.connect(f"{address}?{how}", uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute(f"SELECT {_LINE} FROM events LIMIT 0")
-            return connection
-        except sqlite3.DatabaseError:
-            connection.close()
-    raise FusionError(
-        f'The verdicts in "{shorten(path.parent.name)}" can\'t be read; check the rights of "{FILE}", or move it away.'
-    )
-
-
 def _insert(connection: sqlite3.Connection, event: Event) -> None:
     values = (event.id, event.verdict, event.reviewer, event.time, event.note, event.event, event.undoes)
-    connection.execute(f"INSERT OR IGNORE INTO events ({_LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(f"INSERT OR IGNORE INTO events ({LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _frame(events: list[Event]) -> pd.DataFrame:
