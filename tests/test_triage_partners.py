@@ -159,6 +159,15 @@ def test_a_text_of_many_rows_makes_no_copies_of_them(monkeypatch: pytest.MonkeyP
     assert [one.same for one in near_duplicates(store, "r10", 9) if one.same] == [("text",)] * 4
 
 
+def test_of_many_equal_rows_the_first_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partners, "_BLOCK", 8 * 700)
+    rows = np.random.default_rng(0).standard_normal((2500, 8)).astype(np.float16)
+    rows[100:2400] = rows[0]
+    found, cosines = partners.nearest(rows, rows[0], 9)
+    assert found.tolist() == [0, *range(100, 108)]
+    np.testing.assert_allclose(cosines, 1, atol=1e-3)
+
+
 def test_nearest_reads_every_row_once_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one product of all rows, whatever the block; rows of zeros are never found."""
     random = np.random.default_rng(0)

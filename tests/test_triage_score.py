@@ -52,7 +52,42 @@ def test_rank_margin_and_cosine_on_three_pairs() -> None:
     assert swapped["cosine"][0, 0] == pytest.approx(0.4)
     # the first text has one nearer picture, the third picture one nearer text
     np.testing.assert_allclose(swapped["rank"][0], np.log(2) * np.ones(2), atol=1e-6)
-    np.testing.assert_allclose(swapped["margin"][0], [(1 + 0 + 0.6) / 3 - 0.6, (0.6 + 0 + 0.8) / 3 - 0.6], atol=1e-6)
+    np.testing.assert_allclose(swapped["margin"][0], [(1 + 0) / 2 - 0.6, (0 + 0.8) / 2 - 0.6], atol=1e-6)
+
+
+def test_among_some_candidates_a_partner_that_is_one_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(between, "EXACT", 100)
+    monkeypatch.setattr(between, "CANDIDATES", 64)
+    random = np.random.default_rng(3)
+    text = _unit(random.standard_normal((300, 8)))
+    image = _unit(text + 0.5 * random.standard_normal((300, 8)))
+    sides = between.halves(text, image)
+    assert len(sides.candidates) == 64
+    rows = np.arange(300)
+    found = between.measured(sides, rows, rows)
+    score = text @ image[sides.candidates].T  # (300, 64)
+    for row in rows:
+        others = score[row][sides.candidates != row]
+        own = float(text[row] @ image[row])
+        assert found["margin"][row, 0] == pytest.approx(np.sort(others)[-5:].mean() - own, abs=1e-5)
+        assert found["rank"][row, 0] == pytest.approx(np.log1p((others > own).mean() * 299), abs=1e-5)
+
+
+def test_of_three_sides_an_exchanged_row_has_two_from_one_other_row() -> None:
+    random = np.random.default_rng(4)
+    vectors = {name: _unit(random.standard_normal((40, 6))) for name in ("a", "b", "c")}
+    vectors["c"][:5] = 0
+    frame = pd.DataFrame({"id": [str(row) for row in range(40)]})
+    found = parts.raw(frame, vectors, sides=("a", "b", "c"))
+    other = parts.exchanges(frame, vectors, ("a", "b", "c"))
+    assert (other[found.fitted] >= 0).all()
+    a, b, c = vectors.values()
+    for row, wrong in zip(found.fitted, found.exchanged["cosine"][:, 0], strict=True):
+        far = other[row]
+        cosines = [a[row] @ b[far]] + ([a[row] @ c[far], b[far] @ c[far]] if c[row].any() and c[far].any() else [])
+        if c[far].any() and not c[row].any():
+            cosines += [b[far] @ c[far]]
+        assert wrong == pytest.approx(1 - np.mean(cosines), abs=1e-5)
 
 
 def test_neighbours_are_a_kernel_over_the_other_rows() -> None:

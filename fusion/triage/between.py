@@ -152,7 +152,7 @@ def measured(sides: Halves, i: Array, j: Array, moved: Moved | None = None) -> d
     if not len(good):
         return found
     known, widths = sides.known, sides.widths
-    scale = int(sides.there.sum()) / len(sides.candidates)
+    others = int(sides.there.sum()) - 1
     for part in blocks(len(good), len(sides.candidates), max(1, BLOCK // len(sides.candidates))):
         at = good[part]
         rows = (i[at], j[at])
@@ -164,9 +164,9 @@ def measured(sides: Halves, i: Array, j: Array, moved: Moved | None = None) -> d
         found["neighbours"][at] = torch.stack(near, 1).cpu().numpy()
         if shared:
             cosine = (own[0] * own[1]).sum(1)  # (P,)
-            both = [_among(own[s], known[1 - s], cosine) for s in (0, 1)]
+            both = [_among(own[s], known[1 - s], cosine, _self(sides.candidates, rows[1 - s])) for s in (0, 1)]
             found["cosine"][at] = (1 - cosine)[:, None].cpu().numpy()
-            found["rank"][at] = np.log1p(torch.stack([b[0] for b in both], 1).cpu().numpy() * scale)
+            found["rank"][at] = np.log1p(torch.stack([b[0] for b in both], 1).cpu().numpy() * others)
             found["margin"][at] = torch.stack([b[1] for b in both], 1).cpu().numpy()
         if moved is not None:
             moved(part.stop)
@@ -211,8 +211,17 @@ def _expected(own: Tensor, like: Tensor, halves: Tensor, itself: tuple[Array, Ar
     return normalize((score / width).softmax(1) @ halves, dim=1)
 
 
-def _among(own: Tensor, halves: Tensor, cosine: Tensor) -> tuple[Tensor, Tensor]:
-    """How many candidates are nearer than the partner, and by how much the nearest are. (P, D), (C, D) -> (P,), (P,)"""
+def _among(own: Tensor, halves: Tensor, cosine: Tensor, partner: tuple[Array, Array]) -> tuple[Tensor, Tensor]:
+    """Share of the other candidates that are nearer than the partner, and by how much the nearest of them are.
+
+    own (P, D), halves (C, D), partner: where a row's partner is a candidate itself -> (P,), (P,)
+    """
     score = own @ halves.T  # (P, C)
-    nearer = (score > cosine[:, None] + EQUAL).sum(1).float()
-    return nearer, score.topk(min(LIKE, len(halves)), 1).values.mean(1) - cosine
+    which, place = map(torch.from_numpy, partner)
+    score[which, place] = -torch.inf
+    count = torch.full_like(cosine, len(halves))
+    count[which] -= 1
+    nearest = score.topk(min(LIKE, max(1, len(halves) - 1)), 1).values
+    nearest = torch.where(nearest.isinf(), torch.nan, nearest).nanmean(1)  # NaN: there is no other
+    nearer = (score > cosine[:, None] + EQUAL).sum(1) / count.clamp(min=1)
+    return nearer, torch.nan_to_num(nearest - cosine)

@@ -241,6 +241,15 @@ def _alike(one: Duplicate) -> tuple[int, float, str]:
     return -len(halves), -max(one.cosines.values(), default=1.0), one.id
 
 
+def _first(score: Array, k: int) -> Array:
+    """Places of the k highest numbers, of equal ones the first. (R,) -> (k,) int"""
+    if len(score) <= k:
+        return np.arange(len(score))
+    least = np.partition(score, len(score) - k)[len(score) - k]
+    above = np.flatnonzero(score > least)
+    return np.concatenate([above, np.flatnonzero(score == least)[: k - len(above)]])
+
+
 def nearest(vectors: Array, query: Array, k: int, among: Array | None = None) -> tuple[Array, Array]:
     """The rows of highest cosine to a query, best first; equal ones by row. (N, D), (D,) -> (k,) int, (k,) float
 
@@ -256,7 +265,7 @@ def nearest(vectors: Array, query: Array, k: int, among: Array | None = None) ->
         score = torch.where(length > 0, block @ asked / length, -torch.inf).cpu().numpy()
         if among is not None:
             score[~among[part]] = -np.inf
-        few = np.argpartition(-score, min(k, len(score)) - 1)[:k] if len(score) > k else np.arange(len(score))
+        few = _first(score, k)
         rows, scores = np.concatenate([rows, few + part.start]), np.concatenate([scores, score[few]])
     order = [one for one in np.lexsort((rows, -scores)) if np.isfinite(scores[one])][:k]
     return rows[order], scores[order]

@@ -8,7 +8,8 @@
 
 Higher always means more suspicious. A part that nothing speaks of is left out, and `Raw.missing` names it. Where a part
 can be said of exchanged pairs too (vectors always; a column x with its `x_shuffled`), it can be calibrated without a
-label; the rest can only be ranked. With more than two sides, a part is the mean over the pairs of sides.
+label; the rest can only be ranked. With more than two sides, a part is the mean over the pairs of sides, and an
+exchanged row has its own first side and all the others from one other row.
 N rows, F rows to learn from.
 """
 
@@ -91,10 +92,10 @@ def raw(
         if name not in vectors or len(vectors[name]) != len(frame):
             have = ", ".join(f"{one} with {len(rows)}" for one, rows in vectors.items()) or "none"
             raise FusionError(f'The suspicion needs {len(frame)} vectors "{name}"; there are {have}.')
-    couples = [
-        between.halves(vectors[a], vectors[b], seed, present(frame, a) & present(frame, b))
-        for a, b in itertools.combinations(names, 2)
-    ]
+    sides_of = list(itertools.combinations(names, 2))
+    couples = [between.halves(vectors[a], vectors[b], seed, present(frame, a) & present(frame, b)) for a, b in sides_of]
+    first = [couple for (left, _), couple in zip(sides_of, couples, strict=True) if left == names[0]]
+    other = _exchanged(frame, first)
     marks = _marks(frame, couples)
     fitted = np.sort(np.argsort(marks, kind="stable")[:FITTED])
     own: dict[str, list[Array]] = {}
@@ -106,16 +107,18 @@ def raw(
         if progress is not None:
             progress(min(done + pairs, total), total)
 
-    for couple in couples:
-        other = _others(frame, couple)
-        some = other[fitted]
-        for place, i, j in ((own, every, every), (exchanged, fitted, np.where(some < 0, fitted, some))):
+    some = other[fitted]
+    partner = np.where(some < 0, fitted, some)
+    for (left, _), couple in zip(sides_of, couples, strict=True):
+        apart = left == names[0]  # the others come along together, and stay a true pair
+        lost = ~between.differ(couple, other)[fitted] if apart else some < 0
+        for place, i, j in ((own, every, every), (exchanged, fitted if apart else partner, partner)):
             measured = between.measured(couple, i, j, moved)
             done += len(i)  # rows without both halves are not compared
             moved(0)
             for name, values in measured.items():
-                lost = (some < 0)[:, None] if place is exchanged else False
-                place.setdefault(name, []).append(np.where(lost, np.nan, values))
+                gone = lost[:, None] if place is exchanged else False
+                place.setdefault(name, []).append(np.where(gone, np.nan, values))
     raw_own = {name: _mean(values) for name, values in own.items()}
     raw_exchanged = {name: _mean(values) for name, values in exchanged.items()}
     for name in ("match", "conflict", "loss", "far"):
@@ -127,7 +130,7 @@ def raw(
     if not couples and "rank_answer" in frame:
         raw_own["rank"] = np.log(frame["rank_answer"].to_numpy(np.float64, na_value=np.nan))[:, None]
     if couples and "match" in raw_exchanged:  # a pair whose picture could not be exchanged is a true pair
-        raw_exchanged["match"][_others(frame, couples[0])[fitted] < 0] = np.nan
+        raw_exchanged["match"][some < 0] = np.nan
     kept = {name: raw_own[name] for name in PARTS if name in raw_own and np.isfinite(raw_own[name]).any()}
     learned = {
         name: raw_exchanged[name] for name in kept if np.isfinite(raw_exchanged.get(name, np.array(np.nan))).any()
@@ -139,12 +142,22 @@ def raw(
 
 def exchanges(frame: pd.DataFrame, vectors: Mapping[str, Array], sides: Sequence[str]) -> Array:
     """For each row the one whose other half its exchanged pair has. -> (N,) int, -1 where there is none"""
-    if len(sides) < 2:
-        return np.full(len(frame), -1)
-    left, right = sides[:2]
-    return _others(
-        frame, between.halves(vectors[left], vectors[right], 0, present(frame, left) & present(frame, right))
-    )
+    first = [
+        between.halves(vectors[sides[0]], vectors[name], 0, present(frame, sides[0]) & present(frame, name))
+        for name in sides[1:]
+    ]
+    return _exchanged(frame, first)
+
+
+def _exchanged(frame: pd.DataFrame, first: Sequence[between.Halves]) -> Array:
+    """For each row the one whose other sides its exchanged pair has, -1 where there is none. -> (N,) int
+
+    first: the couples of the first side with each other one; of two sides that a row may lack, the first that it has.
+    """
+    other = np.full(len(frame), -1)
+    for couple in first:
+        other = np.where(other < 0, _others(frame, couple), other)
+    return other
 
 
 def present(frame: pd.DataFrame, side: str) -> Array:

@@ -32,7 +32,7 @@ from fusion.triage.store import Store
 from fusion.types import FusionError
 
 ENGINES = ("plain", "ray")
-SCORE = 1  # of the suspicion that the rows are sorted by; runs sorted by another one are sorted anew
+SCORE = 2  # of the suspicion that the rows are sorted by; runs sorted by another one are sorted anew
 LEFT_OUT = 1000  # sentences on rows that the reader left out that are kept
 Notice = Callable[[str], None]
 
