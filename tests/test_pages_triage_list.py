@@ -81,7 +81,11 @@ def test_an_empty_list_has_a_way_out_whatever_is_chosen(app, store: Store) -> No
     assert told("queue.empty") in said(at)
     at.button(key="triage_afresh").click().run()
     assert rows(at) == ids_of(store)[:12]
+    at = app(queue=store.folder.name, take="10", where=json.dumps([["rank", ">", 147]]))
+    at.button(key="triage_among_all").click().run()
+    assert rows(at) == ids_of(store)[147:]
     at = app(queue=store.folder.name, find="zzz", show="all")
+    assert not [one for one in at.button if one.key == "triage_among_all"]
     at.button(key="triage_afresh").click().run()
     assert rows(at) == ids_of(store)[:12]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TABS = ("queue", "audit", "files")
 WIDTHS = (46, 54)  # of the list and of the pair
 LINE, LINES = 36, 66  # pixels of a row with one line of text, or with three: below 65 nothing is wrapped
-SHORT = 30  # characters of a text that a line has room for
+SHORT = 22  # characters of a text that a line has room for
 LONGEST = 160  # characters of a text in the list
 
 
@@ -65,11 +65,15 @@ def review(opened: Opened) -> None:
         return
     with above, guard("queue.filters"):
         triage_filters.show(opened)
-    _progress(opened, listing)
     if not listing.count:
         st.info(t("queue.empty"))
+        if listing.wanted.show in ("top", "random"):
+            st.button(t("queue.empty.all", count=f"{opened.store.count:,}"), key="triage_among_all",
+                      on_click=state.put, kwargs={"show": "all", "pair": None})  # fmt: skip
         _afresh()
+        _newer(opened, listing)
         return
+    _progress(opened, listing)
     with st.container(key="triage_two"):
         left, right = st.columns(WIDTHS, gap="medium")
         row: Mapping[str, object] | None = None
@@ -133,7 +137,12 @@ def _progress(opened: Opened, listing: Listing) -> None:
     """How much of the list was judged by this reviewer."""
     done = _done(opened, listing, state.get("who"))
     said = t("queue.progress", done=f"{done:,}", count=f"{listing.count:,}")
-    st.progress(min(done / listing.count, 1.0) if listing.count else 0.0, text=said)
+    st.progress(min(done / listing.count, 1.0), text=said)
+    _newer(opened, listing)
+
+
+def _newer(opened: Opened, listing: Listing) -> None:
+    """A button where verdicts since have changed what the list would hold."""
     newer = opened.verdicts().latest() != listing.latest and listing.wanted.status != "any"
     if newer:
         st.button(t("queue.anew"), key="triage_again", type="tertiary", on_click=_anew, help=t("queue.anew.help"))
@@ -162,7 +171,7 @@ def _counted(opened: Opened) -> None:
     """What the verdicts are: of all rows of the run, and of everyone."""
     from fusion.triage.verdicts import settled
 
-    counts = dict.fromkeys(triage_list.TAGGED, 0)
+    counts: dict[str, int] = dict.fromkeys(triage_list.TAGGED, 0)
     for said in opened.decided().values():
         verdict = settled(dict(said))
         counts[verdict] = counts.get(verdict, 0) + 1
@@ -208,7 +217,7 @@ def table(opened: Opened, listing: Listing) -> None:
     st.dataframe(
         pd.DataFrame(made), hide_index=True, key=key, on_select=pick, selection_mode="single-row",
         column_config=_columns(opened, wide=not tall and any("/" in str(one) for one in made["said"])),
-        height=40 + height * triage_list.BLOCK, row_height=height,
+        height=40 + height * min(triage_list.BLOCK, listing.count), row_height=height,
         alt=t("queue.alt", count=f"{listing.count:,}", first=shown[0]),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", key="triage_turns"):

@@ -26,7 +26,7 @@ def show(opened: Opened) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="triage_filters"):
         chosen = state.selection()
         shows = [s for s in triage_list.SHOWS if s != "sel" or (chosen.ids and chosen.data == opened.spec)]
-        _pick("show", shows, now.show, lambda one: t(f"queue.show.{one}", count=len(chosen.ids)), 155)
+        _pick("show", shows, now.show, lambda one: t(f"queue.show.{one}", count=len(chosen.ids)), 165)
         if now.show == "top":
             takes = [one for one in TAKES if one < opened.store.count] or [opened.store.count]
             _pick("take", [*takes] if now.take in takes else [*takes, now.take], now.take, lambda n: f"{n:,}", 88)
