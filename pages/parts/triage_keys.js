@@ -55,25 +55,21 @@ class Hands {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const name = KEYS[event.key.toLowerCase()];
     if (!name || typing(event.target) || (event.key === "Enter" && control(event.target))) return;
-    const moves = name === "triage_on" || name === "triage_back";
-    if (event.repeat && (!moves || this.waits)) { event.preventDefault(); event.stopPropagation(); return; }
-    if (!this.waits) {
-      this.queue = []; // of keys that no answer came to
-      if (name !== "triage_inspect") this.sent = performance.now();
-      return;
-    }
-    if (this.queue.length < MOST) this.queue.push(name);
     event.preventDefault();
-    event.stopPropagation();
+    event.stopPropagation(); // one hand on the keys: a shortcut of the page would not know of those that wait
+    const moves = name === "triage_on" || name === "triage_back";
+    if (event.repeat && (!moves || this.waits)) return;
+    if (!this.waits) this.queue = []; // of keys that no answer came to
+    if (this.queue.length < MOST) this.queue.push(name);
+    if (!this.waits) this.next();
     this.tell();
   }
 
   next() {
-    const name = this.queue.shift();
-    if (!name) return;
-    const button = document.querySelector(`.st-key-${name} button`);
-    if (!button || button.disabled) this.queue = [];
-    else { this.sent = performance.now(); button.click(); }
+    const name = this.queue.shift(), button = name && document.querySelector(`.st-key-${name} button`);
+    if (!button || button.disabled) { this.queue = []; return; }
+    if (name !== "triage_inspect") this.sent = performance.now();
+    button.click();
     this.tell();
   }
 
@@ -87,7 +83,10 @@ class Hands {
   }
 
   click(event) { // a button that was clicked keeps no focus: the keys go on as without a mouse
-    if (event.detail > 0) event.target.closest?.(JUDGING)?.blur();
+    const button = event.detail > 0 && event.target.closest?.(JUDGING);
+    if (!button) return;
+    button.blur();
+    if (!button.closest(".st-key-triage_inspect")) this.sent = performance.now();
   }
 
   tell() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,18 +118,22 @@ def test_a_note_lets_go_of_the_keys(server: Server, page: Page, store: Store, ke
     assert [(e.verdict, e.note) for e in Verdicts.open(store.folder).of(one)] == [("mismatch", "a note")]
 
 
-def test_enter_presses_what_has_the_focus(server: Server, page: Page, store: Store) -> None:
+def test_enter_presses_what_has_the_focus_and_inspects_without_one(server: Server, page: Page, store: Store) -> None:
+    meta = json.loads((store.folder / "meta.json").read_text("utf-8"))
+    (store.folder / "meta.json").write_text(json.dumps(meta | {"checkpoint": "maf-gloss"}), "utf-8")
     ids = store.page(limit=3)["id"].tolist()
     opened(page, server, store, who="Ada")
+    expect(widget(page, "triage_inspect").locator("button").first).to_be_enabled()
     widget(page, "triage_mismatch").locator("button").first.focus()
     press(page, "Enter", ids[1])
     assert Verdicts.open(store.folder).now() == {ids[0]: {"Ada": "mismatch"}}
     widget(page, "triage_on").locator("button").first.focus()
     press(page, "Enter", ids[2])
+    page.wait_for_timeout(1500)
     assert "/triage" in page.url
-    page.get_by_role("link", name=EN["map.nav"], exact=True).first.focus()
+    page.evaluate("() => document.activeElement.blur()")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/map**")
+    page.wait_for_url("**/inspect**")
 
 
 def test_keys_that_come_before_their_pair_wait_for_it(server: Server, page: Page, store: Store) -> None:
