@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
+from fusion import observations
 from fusion.metrics.intervals import wilson
 from fusion.triage import audit, planting
 from fusion.types import FusionError
@@ -197,7 +198,7 @@ def test_nothing_is_planted_where_nothing_was_exchanged() -> None:
 def test_a_large_run_is_planted_in_whole_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that every row stands beside the one that it was exchanged with."""
     monkeypatch.setattr(planting, "SEEDED", 200)
-    monkeypatch.setattr(planting, "SHARD", 50)
+    monkeypatch.setattr(observations, "CHUNK", 50)
     frame, vectors = _pairs()
     columns = {name: "" for name in frame}
     store = SimpleNamespace(

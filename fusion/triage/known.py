@@ -8,17 +8,27 @@ remember(folder)                   have a run outside the user's folder listed, 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from fusion.files import digest, home, shorten
+from fusion.data.dataset import DataKind
+from fusion.files import atomic_file, digest, home, shorten
 from fusion.types import FusionError
 
 VERSION = 1  # of a run's folder
 META, SHARDS, VECTORS, KNOWN = "meta.json", "shards", "vectors", "known"
 META_BYTES = 64 * 2**20
+MOST = 2**53  # the highest number that is exact wherever JSON is read
+_TEXTS = (
+    "key", "kind", "data", "data_key", "name", "data_digest", "manifest_digest", "checkpoint", "checkpoint_digest",
+    "checkpoint_folder", "began", "made", "engine",
+)  # fmt: skip
+_COUNTS = ("count", "size", "shards", "workers", "problems", "left_out_count")
+_LISTS = ("left_out", "parts")
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,9 @@ def runs() -> list[Run]:
     """Every run on this machine that has a folder still, the newest first; those elsewhere are remembered by path."""
     folders = [path.parent for path in (home() / "triage").glob(f"*/{META}")]
     for note in (home() / "triage" / KNOWN).glob("*.txt"):
-        folders.append(Path(note.read_text(encoding="utf-8")))
+        with suppress(OSError, ValueError):  # a note that was damaged names no folder
+            told = Path(note.read_text(encoding="utf-8"))
+            folders += [told] if told.is_absolute() else []
     found = []
     for folder in dict.fromkeys(folders):
         try:
@@ -56,17 +68,20 @@ def runs() -> list[Run]:
 
 
 def remember(folder: Path) -> None:
-    """Have a run outside the user's folder listed by `runs`."""
+    """Have a run outside the user's folder listed by `runs`. Raises OSError where the list can't be written."""
     where = home() / "triage"
     resolved = folder.resolve()
     if resolved.parent != where.resolve():
         note = where / KNOWN / f"{digest(str(resolved))[:16]}.txt"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(resolved), encoding="utf-8")
+        with atomic_file(note) as aside:
+            aside.write_text(str(resolved), encoding="utf-8")
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """The facts of a run, None without any. Raises FusionError when they can't be read."""
+    """The facts of a run, None without any; those that are there are of their kind.
+
+    Raises FusionError when they can't be read, or aren't what a run of this format writes.
+    """
     path = folder / META
     try:
         if not path.is_file():
@@ -76,9 +91,47 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
         meta = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(meta, dict):
             raise ValueError("no object")
+        if meta.get("version") == VERSION:
+            _check(meta)
     except (OSError, ValueError, RecursionError) as error:
         raise FusionError(f'"{META}" in "{shorten(folder.name)}" can\'t be read; run it again elsewhere.') from error
     return meta
+
+
+def _check(meta: Mapping[str, Any]) -> None:
+    """Raises ValueError on a fact that is of no kind that a run writes: the folder may have come from anyone."""
+    texts = [meta.get(name, "") for name in _TEXTS]
+    for name in _LISTS:
+        told = meta.get(name, [])
+        texts += told if isinstance(told, list) else [None]
+    right = all(isinstance(text, str) for text in texts) and meta.get("kind", "pairs") in get_args(DataKind)
+    right = right and all(_whole(meta.get(name, 1)) for name in _COUNTS)
+    vectors, calibration = meta.get("vectors", {}), meta.get("calibration") or {}
+    right = right and isinstance(vectors, dict) and all(map(_whole, vectors.values()))
+    if not right or not isinstance(calibration, dict) or not _calibrated(calibration):
+        raise ValueError("no facts of a run")
+    "".join([*texts, *vectors]).encode()  # a lone surrogate could neither be shown nor kept
+
+
+def _calibrated(told: Mapping[str, Any]) -> bool:
+    numbers = [told.get("bias", 0.0), told.get("learned", 0), told.get("compared", 0)]
+    for name in ("weights", "apart"):
+        values = told.get(name, {})
+        numbers += values.values() if isinstance(values, dict) else [""]
+    names = [told.get("missing", []), told.get("unused", [])]
+    return (
+        told.get("how", "percentile") in ("calibrated", "percentile")
+        and all(number is None or (_number(number) and math.isfinite(number)) for number in numbers)
+        and all(isinstance(group, list) and all(isinstance(name, str) for name in group) for group in names)
+    )
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST)
 
 
 def _done(folder: Path, meta: Mapping[str, Any]) -> int:

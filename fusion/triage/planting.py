@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusion import observations
 from fusion.metrics.intervals import Interval
 from fusion.triage.audit import at_k, average_precision
 from fusion.triage.parts import exchanges, prepared
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 SEEDED = 5_120  # rows of a set of pairs in which mismatches are planted: seconds on one thread
-SHARD = 512  # rows in a row among which a run exchanges pictures
 _READ = ("match", "match_shuffled", "conflict", "conflict_shuffled", "exchanged", "score")
 
 
@@ -53,7 +53,7 @@ def seeded(store: Store, rate: float = 0.1, seed: int = 0) -> Seeded | None:
     rows = _rows(store.count, seed) if kind == "pairs" else np.arange(store.count)
     read = [name for name in store.columns if name in _READ or name.startswith("has_")]
     frame = _frame({name: store.column(name)[rows] for name in ("id", *(n for n in read if n != "id"))})
-    vectors = {name: np.asarray(store.vectors(name)[rows]) for name in store.meta.get("vectors", {})}
+    vectors = {name: np.asarray(store.vectors(name)[rows]) for name in store.names()}
     return sown(frame, vectors, kind, rate=rate, seed=seed)
 
 
@@ -67,8 +67,9 @@ def _rows(count: int, seed: int) -> Array:
     """All rows, or whole shards of a seeded choice. -> (n,) int, ascending"""
     if count <= SEEDED:
         return np.arange(count)
-    chosen = np.random.default_rng(seed).choice(count // SHARD, SEEDED // SHARD, replace=False)
-    return (np.sort(chosen)[:, None] * SHARD + np.arange(SHARD)).ravel()
+    size = observations.CHUNK  # a run exchanges pictures among so many rows
+    chosen = np.random.default_rng(seed).choice(count // size, SEEDED // size, replace=False)
+    return (np.sort(chosen)[:, None] * size + np.arange(size)).ravel()
 
 
 def sown(

@@ -14,8 +14,10 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,6 +88,10 @@ class Recording:
         """All vectors, memory-mapped. -> {name: (N, D) float16}"""
         return {name: np.load(self._lines(name), mmap_mode="r") for name in self.meta.get("vectors", {})}
 
+    def fits(self) -> bool:
+        """Whether the files of all vectors are there, whole, and of the shape that meta.json tells."""
+        return all(self._fits(name, width) for name, width in self.meta.get("vectors", {}).items())
+
     def finish(self, table: pa.Table, **facts: Any) -> None:
         """Write the sorted rows, then say in meta.json where they are. Any: what JSON holds."""
         new = self.folder / "rows-new.parquet"
@@ -114,6 +120,19 @@ class Recording:
                 aside.chmod(0o644)
         self.write_meta(count=count, vectors={name: int(value.shape[1]) for name, value in shard.vectors.items()})
 
+    def _fits(self, name: str, width: int) -> bool:
+        try:
+            handle = os.open(self._lines(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as stream:
+                version = np.lib.format.read_magic(stream)
+                shape, fortran, kind = np.lib.format.read_array_header_2_0(stream)
+                size = stream.tell() + math.prod(shape) * 2
+                told = (version, shape, fortran, kind.str)
+                whole = told == ((2, 0), (int(self.meta["count"]), width), False, "<f2")
+                return whole and os.fstat(stream.fileno()).st_size == size
+        except (OSError, EOFError, ValueError):
+            return False
+
     def _put(self, name: str, start: int, value: np.ndarray) -> None:
         handle = os.open(self._lines(name), os.O_RDWR | os.O_NOFOLLOW)  # the folder may have come from anyone
         with os.fdopen(handle, "r+b") as stream:
@@ -129,7 +148,7 @@ class Recording:
             start = number * int(self.meta["size"])
             lines = {name: array[start : start + len(table)] for name, array in self.vectors().items()}
             return told == _digest(lines).encode()
-        except (OSError, ValueError, KeyError, pa.ArrowException):
+        except (OSError, EOFError, ValueError, KeyError, pa.ArrowException):
             return False
 
     def _shard(self, number: int) -> Path:
@@ -143,7 +162,7 @@ class Recording:
 def alone(folder: Path) -> Iterator[None]:
     """The folder, made where it isn't there, with one run at a time in it.
 
-    Raises FusionError when another run writes it, or it can't be written.
+    Raises FusionError when another run writes it, it can't be written, or a link in it leads elsewhere.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,8 +171,10 @@ def alone(folder: Path) -> Iterator[None]:
             raise FusionError(
                 f'"{shorten(folder.name)}" holds other files, such as "{shorten(strange[0])}"; name a new folder.'
             )
-        stream = (folder / LOCK).open("a")
-    with stream:
+        _within(folder)
+        # Not through a link, and not waiting for whoever reads what only has the name of a file.
+        lock = os.open(folder / LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    with os.fdopen(lock, "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -161,6 +182,17 @@ def alone(folder: Path) -> Iterator[None]:
                 f'Another run is writing "{shorten(folder.name)}" now; wait until it ends, or name another folder.'
             ) from error
         yield
+
+
+def _within(folder: Path) -> None:
+    """A folder may have come from anyone: what is written and removed in it must lie in it. Raises FusionError."""
+    for name in (SHARDS, VECTORS, LOCK):
+        with suppress(FileNotFoundError):
+            if stat.S_ISLNK((folder / name).lstat().st_mode):
+                raise FusionError(
+                    f'"{name}" in "{shorten(folder.name)}" is a link, and nothing is written through one; remove it, '
+                    "or name a new folder."
+                )
 
 
 @contextmanager

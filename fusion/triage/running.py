@@ -9,6 +9,7 @@ changed is another run. In a folder that was named, data or a checkpoint that ch
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,10 +30,12 @@ from fusion.triage.partners import indexed
 from fusion.triage.recording import Recording, alone, clear, writing
 from fusion.triage.score import scored
 from fusion.triage.store import Store
+from fusion.triage.tables import said
 from fusion.types import FusionError
 
 ENGINES = ("plain", "ray")
 SCORE = 2  # of the suspicion that the rows are sorted by; runs sorted by another one are sorted anew
+_ROWS = re.compile(r"rows-([0-9a-f]{16})\.parquet")
 LEFT_OUT = 1000  # sentences on rows that the reader left out that are kept
 Notice = Callable[[str], None]
 
@@ -60,7 +63,7 @@ def inspect_set(
     inspector = Inspector(data, checkpoint)
     inspector.check()
     facts = _facts(inspector, data)
-    folder = Path(out).expanduser() if out is not None else home() / "triage" / facts["key"][:24]
+    folder = _named(out) if out is not None else home() / "triage" / facts["key"][:24]
     with alone(folder):
         recording = _begun(folder, facts, tell)
         if not _scored(recording):
@@ -71,6 +74,16 @@ def inspect_set(
         store = Store.open(folder)
         indexed(store, comparing, tell)  # a large run; it is finished already, and asked by the scan until then
     return store
+
+
+def _named(out: str | Path) -> Path:
+    """The folder that was named. Raises FusionError where its name is no text, so that no list could hold it."""
+    folder = Path(out).expanduser()
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise FusionError(f'"{shorten(folder.name)}" is not written in UTF-8; name another folder.') from error
+    return folder
 
 
 def _facts(inspector: Inspector, data: DataSet | str) -> dict[str, Any]:
@@ -110,19 +123,30 @@ def _begun(folder: Path, facts: dict[str, Any], tell: Notice) -> Recording:
         recording = Recording(folder, dict(facts))
         _changed(facts, tell)
         recording.write_meta(began=_now())
-        remember(folder)
+        _remembered(folder, tell)
         return recording
     changed = [
         f"{what} (hash {str(before.get(name))[:12]} then, {facts[name][:12]} now)"
         for name, what in (("data_digest", "the data"), ("checkpoint_digest", "the checkpoint"))
         if before.get(name) != facts[name]
     ]
-    if changed or before.get("key") != facts["key"]:
+    shape = ["key", "kind", "size", "shards"]
+    shape += ["count"] if facts["shards"] > 1 else []  # what comes in one shard is counted when it is there
+    if changed or any(before.get(name) != facts[name] for name in shape):
         other = " and ".join(changed) or "the format"
         raise FusionError(
             f'The run in "{shorten(folder.name)}" is of other content: {other} changed. Name another folder with '
             "--out for what is there now, or put back what it began with."
         )
+    recording = Recording(folder, facts | before)
+    if facts.keys() - before.keys():
+        recording.write_meta()
+    before = recording.meta
+    if not recording.fits():
+        tell("Vectors of the run were lost or damaged, so all samples are looked at again.")
+        before = {name: value for name, value in before.items() if name not in ("vectors", "rows")}
+        recording = Recording(folder, before)
+        recording.write_meta()
     if not before.get("rows") and before.get("made_with") != facts["made_with"]:
         tell("The run began under other versions or on another device, so it starts anew.")
         with writing(folder):
@@ -131,8 +155,16 @@ def _begun(folder: Path, facts: dict[str, Any], tell: Notice) -> Recording:
         recording = Recording(folder, before)
         recording.write_meta()
         return recording
-    remember(folder)
-    return Recording(folder, before)
+    _remembered(folder, tell)
+    return recording
+
+
+def _remembered(folder: Path, tell: Notice) -> None:
+    """Have the run listed. No run ends because it can't be: what it makes is in its own folder."""
+    try:
+        remember(folder)
+    except OSError as error:
+        tell(f"The list of runs can't be written ({said(error)}), so this one is found by its folder alone.")
 
 
 def _changed(facts: dict[str, Any], tell: Notice) -> None:
@@ -161,9 +193,10 @@ def _look(
         tell(f"{done:,} of {total:,} samples were looked at before; the run goes on after them.")
     if progress is not None:
         progress(done, total)
+    if todo or {"engine", "workers"} - recording.meta.keys():
+        recording.write_meta(engine=engine, workers=workers if engine == "ray" else 1)
     if not todo:
         return
-    recording.write_meta(engine=engine, workers=workers if engine == "ray" else 1)
     if engine == "ray":
         from fusion.triage import ray_engine
 
@@ -178,9 +211,13 @@ def _look(
 
 
 def _scored(recording: Recording) -> bool:
-    """Whether the rows are there, sorted by the score of now."""
-    rows = recording.meta.get("rows", "")
-    return bool(rows) and recording.meta.get("score") == SCORE and (recording.folder / rows).is_file()
+    """Whether the rows are there as they were written, sorted by the score of now, and told of."""
+    named = _ROWS.fullmatch(str(recording.meta.get("rows", "")))
+    told = all(name in recording.meta for name in ("engine", "workers", "problems", "parts", "calibration"))
+    if named is None or not told or recording.meta.get("score") != SCORE:
+        return False
+    path = recording.folder / named.group()
+    return path.is_file() and file_digest(path).startswith(named.group(1))
 
 
 def _finish(recording: Recording, inspector: Inspector, comparing: Progress | None) -> None:

@@ -2,7 +2,7 @@
 
     Store.open(folder) -> Store        a finished run; FusionError in a sentence for anything else
     .folder .meta .count .columns      meta: the facts in meta.json; columns: {name: type as DuckDB calls it}
-    .page(order="suspicion", where=(), offset=0, limit=100, descending=None) -> DataFrame
+    .page(order="suspicion", where=(), offset=0, limit=100) -> DataFrame
     .place(id, where, order) -> int | None    where a row stands in the pages of an order
     .page, .place and .first take as an order a Weighing, too: the suspicion under weights of one's own
     .count_of(where) .facets(column, where) -> [(value, count)] .span(column, where) -> (least, most) | None
@@ -26,7 +26,7 @@ import duckdb
 import numpy as np
 
 from fusion.files import inside, shorten
-from fusion.triage import conditions, tables
+from fusion.triage import conditions, rows, tables
 from fusion.triage.conditions import Condition
 from fusion.triage.known import VECTORS, VERSION, read_meta
 from fusion.triage.weighing import Weighing
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 REQUIRED = ("id", "suspicion", "rank", "row")
 FACETS = 100  # values of a column that are counted apart, the most frequent ones
-MEMORY = "1GB"  # that a query may take
 _ROWS = re.compile(r"rows-[0-9a-f]{16}\.parquet")
 _VECTORS = re.compile(r"[A-Za-z0-9_+-]{1,64}")
 
@@ -52,6 +51,8 @@ class Store:
         if absent:
             raise FusionError(f'The rows in "{shorten(folder.name)}" have no column "{absent[0]}"; run it again.')
         self.count = int(self._all("SELECT count(*) FROM rows")[0][0])
+        if not rows.counted(connection, folder.name, self.columns, self.count):
+            raise FusionError(f'The rows in "{shorten(folder.name)}" are not in order; run it again.')
 
     @classmethod
     def open(cls, folder: str | Path) -> Store:
@@ -73,32 +74,30 @@ class Store:
         if not isinstance(name, str) or not _ROWS.fullmatch(name) or not (path := inside(folder, name)).is_file():
             raise FusionError(f'The rows of the run in "{shorten(folder.name)}" are not there; run it again.')
         try:
-            return cls(folder, meta, _connected(path))
+            return cls(folder, meta, rows.connected(path))
         except duckdb.Error as error:
             raise FusionError(f'The rows in "{shorten(folder.name)}" can\'t be read; run it again.') from error
 
     def page(
-        self, order: str | Weighing = "suspicion", where: Sequence[Condition] = (), offset: int = 0, limit: int = 100,
-        *, descending: bool | None = None,
-    ) -> pd.DataFrame:  # fmt: skip
+        self, order: str | Weighing = "suspicion", where: Sequence[Condition] = (), offset: int = 0, limit: int = 100
+    ) -> pd.DataFrame:
         """Some rows in an order, the most suspicious first unless another is asked for; rows without a value come last.
 
-        order: a column, or weights of one's own, under which `suspicion` is what they make of a row; descending: None
-        for the order of `suspicion` and parts (most first) and of other columns (least first).
+        order: a column, parts with the most first and others with the least, or weights of one's own, under which
+        `suspicion` is what they make of a row.
         """
         if isinstance(order, Weighing):
             found = self._weighed(order, where, offset, limit)
             own = np.array([np.nan if value is None else value for _, value in found], np.float64)
             return self._ranked([rank for rank, _ in found]).assign(suspicion=order.suspicion(own))
         column = self._named(order)
-        most = _most_first(order) if descending is None else descending
-        if order == "suspicion" and most:
+        if order == "suspicion":
             if not where:  # the file is sorted so: only the part of it that is shown is read
-                query = "SELECT * FROM rows WHERE rank > ? AND rank <= ? ORDER BY rank"
-                return self._frame(query, [int(offset), int(offset) + int(limit)])
+                query = "SELECT * FROM rows WHERE rank > ? AND rank <= ? ORDER BY rank LIMIT ?"
+                return self._frame(query, [int(offset), int(offset) + int(limit), int(limit)])
             by = "rank"
         else:
-            by = f"{column} {'DESC' if most else 'ASC'} NULLS LAST, rank"
+            by = f"{column} {'DESC' if _most_first(order) else 'ASC'} NULLS LAST, rank"
         said, values = self._where(where)
         query = f"SELECT rank FROM rows {said} ORDER BY {by} LIMIT ? OFFSET ?"
         return self._ranked([row[0] for row in self._all(query, [*values, int(limit), int(offset)])])
@@ -195,7 +194,7 @@ class Store:
         path = inside(self.folder, f"{VECTORS}/{name}.npy")
         try:
             made = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise FusionError(f'The vectors "{name}" of the run can\'t be read; run it again.') from error
         if made.ndim != 2 or len(made) != self.count or made.dtype != np.float16:
             raise FusionError(f'The vectors "{name}" are not those of the run\'s {self.count:,} rows; run it again.')
@@ -212,10 +211,6 @@ class Store:
         frame = self._frame(f"SELECT * FROM rows {said} ORDER BY rank", values)
         tables.write(frame, path)
         return len(frame)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
 
     def _named(self, column: str) -> str:
         return conditions.named(column, self.columns)
@@ -245,41 +240,12 @@ class Store:
         return frame.iloc[np.argsort([at[rank] for rank in frame["rank"]], kind="stable")].reset_index(drop=True)
 
     def _frame(self, query: str, values: Sequence[Any]) -> pd.DataFrame:
-        return self._asked(query, values).df()
+        return rows.asked(self._connection, self.folder.name, query, values).df()
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._asked(query, values).fetchall()
-
-    def _asked(self, query: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
-        """Raises FusionError where a value is none of its column's kind."""
-        try:
-            return self._connection.cursor().execute(query, list(values))
-        except (duckdb.ConversionException, duckdb.BinderException, duckdb.InvalidInputException) as error:
-            told = ", ".join(shorten(str(value), 40) for value in values)
-            raise FusionError(f"The column can't be compared with {told}; take a value of its kind.") from error
+        return rows.asked(self._connection, self.folder.name, query, values).fetchall()
 
 
 def _most_first(column: str) -> bool:
     """Whether an order by a column begins with the highest."""
     return column == "suspicion" or column.startswith("part_")
-
-
-def _connected(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection that sees one Parquet file as the view `rows`, and can open nothing else afterwards."""
-    told = "'" + str(path).replace("'", "''") + "'"
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
-            "allow_community_extensions": "false", "temp_directory": "", "memory_limit": MEMORY,
-        },
-    )  # fmt: skip
-    try:
-        connection.execute(f"SET allowed_paths = [{told}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet([{told}], hive_partitioning = false)")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
