@@ -18,6 +18,7 @@ from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from fusion.triage.weighing import Weighing
 from fusion.types import FusionError
+from fusion.views.speech import percent
 from pages.parts import triage_list, triage_run
 from tests import triage_app
 from tests.opening import nothing_broken, opened
@@ -187,7 +188,7 @@ def test_links_to_what_is_not_there_say_so(app, store: Store) -> None:
 
 
 def test_two_reviewers_differ_and_the_audit_counts_it(app, store: Store) -> None:
-    ids = first(store, 40)
+    ids = first(store, audit.LAST + 1)
     ada, bo = (Verdicts.open(store.folder, name) for name in ("Ada", "Bo"))
     for id in ids:
         ada.put(id, "mismatch")
@@ -200,9 +201,19 @@ def test_two_reviewers_differ_and_the_audit_counts_it(app, store: Store) -> None
     assert at.dataframe[0].value.iloc[0].tolist()[:3] == ["Ada", "Bo", agreed[0].rows]
     found = audit.advice(said_of(store), first(store, 150), None)
     assert found is not None
-    assert any(f"{found.wrong} were wrong" in one.value for one in [*at.info, *at.success])
+    assert any(f"{found.wrong} were wrong" in one.value for one in at.info)
+    assert told("queue.advice.guess", base=percent(audit.TOLERATED), count=audit.FEWEST) in said(at)
     at.button(key="triage_differ").click().run()
     assert rows(at) == [ids[0]]
+
+
+def test_who_found_nothing_for_long_is_told_to_stop(app, store: Store) -> None:
+    book, random = Verdicts.open(store.folder, "Ada"), store.sample(triage_list.RANDOM)
+    for id in {*first(store, audit.LAST), *random}:
+        book.put(id, "keep")
+    at = app(queue=store.folder.name, tab="audit")
+    assert any(one.value.startswith("You can stop") for one in at.success)
+    assert told("queue.advice.low", base=percent(audit.TOLERATED), share=percent(0)) in said(at)
 
 
 def test_mismatches_are_planted_when_asked_for(app, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,23 +65,45 @@ def test_the_interval_of_a_random_sample_holds_its_share() -> None:
     assert 0.92 <= held / 400 <= 0.99
 
 
+def _judged(wrong: int, count: int = 200) -> dict[str, dict[str, str]]:
+    """What was said of the first rows of a queue: the first 40 are wrong, and so are the last few."""
+    return {f"{i}": {"r": "mismatch" if i < 40 or i >= count - wrong else "keep"} for i in range(count)}
+
+
 def test_advice_stops_when_the_last_rows_are_no_worse_than_any() -> None:
-    queue = [f"{i}" for i in range(200)]
-    good = {id: {"r": "mismatch" if i < 40 else "keep"} for i, id in enumerate(queue[:120])}
+    queue, good = [f"{i}" for i in range(200)], _judged(0, 120)
     base = audit.Share(10, 90, 0, wilson(10, 100))
     said = audit.advice(good, queue, base)
     assert said is not None
-    assert (said.stop, said.last, said.wrong, said.known) == (True, 30, 0, True)
-    assert said.upper == pytest.approx(wilson(0, 30, 0.9).high)
-    alone = audit.advice(good, queue)  # nothing known of the whole: 0 of 30 may be 8 %
-    assert alone is not None
-    assert (alone.stop, alone.known, alone.base) == (False, False, audit.TOLERATED)
-    bad = audit.advice({id: good[id] for id in queue[:60]}, queue, base)
+    assert (said.stop, said.last, said.wrong, said.base, said.known) == (True, 60, 0, 0.1, True)
+    assert said.upper == pytest.approx(wilson(0, 60, 0.9).high)
+    bad = audit.advice({id: good[id] for id in queue[:90]}, queue, base)
     assert bad is not None
     assert (bad.stop, bad.wrong) == (False, 10)
-    assert audit.advice({id: good[id] for id in queue[:29]}, queue, base) is None
-    unsure = good | {id: {"r": "unsure"} for id in queue[90:120]}
-    assert audit.advice(unsure, queue, base).wrong == 0  # type: ignore[union-attr]  # the 30 before those are decided
+    assert audit.advice({id: good[id] for id in queue[:59]}, queue, base) is None
+    unsure = good | {id: {"r": "unsure"} for id in queue[110:120]}
+    assert audit.advice(unsure, queue, base).wrong == 0  # type: ignore[union-attr]  # the 60 before those are decided
+
+
+@pytest.mark.parametrize(
+    ("wrong", "count", "level", "known"),
+    [
+        (0, 0, audit.TOLERATED, False),  # nobody looked at random rows
+        (29, 29, audit.TOLERATED, False),  # too few to know
+        (0, 50, audit.TOLERATED, False),  # fewer than are let be
+        (1, 50, audit.TOLERATED, False),
+        (10, 50, 0.2, True),
+    ],
+)
+def test_advice_can_say_stop_whatever_the_random_sample_says(wrong: int, count: int, level: float, known: bool) -> None:
+    queue = [f"{i}" for i in range(200)]
+    base = audit.Share(wrong, count - wrong, 0, wilson(wrong, count)) if count else None
+    good = audit.advice(_judged(0), queue, base)
+    assert good is not None
+    assert (good.stop, good.base, good.known) == (True, level, known)
+    bad = audit.advice(_judged(9), queue, base)  # 15 % of the last
+    assert bad is not None
+    assert (bad.stop, bad.wrong) == (False, 9)
 
 
 def test_kappa_by_hand_and_against_another_program() -> None:
@@ -98,6 +121,22 @@ def test_agreement_is_of_every_two() -> None:
     found = audit.agreement(_now(a="kkm", b="mm", c="k", d="km"))
     assert [(pair.one, pair.other, pair.rows) for pair in found] == [("r0", "r1", 3), ("r0", "r2", 1), ("r1", "r2", 1)]
     assert found[0].same == pytest.approx(2 / 3)
+
+
+def test_agreement_of_many_names_takes_no_time_and_is_of_those_who_judged_most() -> None:
+    """Whether each judged a row of their own or all the same one."""
+    names = [f"u{i}" for i in range(1500)]
+    now = {f"own{i}": {name: "keep"} for i, name in enumerate(names)}
+    now["same"] = dict.fromkeys(names, "keep") | {"u0": "fix"}
+    for i in range(20):
+        now[f"more{i}"] = {"u7": "keep", "u1400": "mismatch" if i < 5 else "keep"}
+    start = time.monotonic()
+    found = audit.agreement(now)
+    assert time.monotonic() - start < 5  # every two over every row would be minutes
+    assert len(found) == audit.MOST * (audit.MOST - 1) // 2
+    assert (found[0].one, found[0].other, found[0].rows) == ("u1400", "u7", 21)
+    assert found[0].same == pytest.approx(16 / 21)
+    assert found[0].kappa == pytest.approx(0.0)  # the one only ever says keep
 
 
 def test_average_precision_and_precision_at_k() -> None:
@@ -204,6 +243,7 @@ def test_a_large_run_is_planted_in_whole_shards(monkeypatch: pytest.MonkeyPatch)
     store = SimpleNamespace(
         count=300, columns=columns, meta={"kind": "pairs", "vectors": {"text": 16, "image": 16}},
         column=lambda name: frame[name].to_numpy(), vectors=lambda name: vectors[name],
+        names=lambda: tuple(vectors),
     )  # fmt: skip
     rows = planting._rows(300, 0)
     assert len(rows) == 200

@@ -16,6 +16,7 @@ to the first row that nobody reviewed: whoever picks from a sample changes it.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Now = Mapping[str, Mapping[str, str]]
 WRONG, RIGHT = ("mismatch", "fix"), ("keep",)
-LAST = 30  # rows of the queue that the advice looks at
-TOLERATED = 0.05  # share of wrong rows that is let be where nothing is known of the whole set
+TOLERATED = 0.05  # share of wrong rows that is let be
+LAST = 60  # rows of the queue that the advice looks at: none wrong among them shows less than TOLERATED, 4.3 %
+FEWEST = 30  # decided rows of a random sample below which it says nothing of the whole set
+MOST = 50  # reviewers who are compared, every two of them
 KS = (10, 20, 50, 100)
 DRAWN = 4_000_000  # rows drawn for one interval at most: seconds, also of an AUC
 
@@ -61,8 +64,8 @@ class Advice:
     last: int  # rows of the queue that were looked at
     wrong: int  # of these
     upper: float  # upper end of the interval of their share, 95 % on one side
-    base: float  # the share that they are compared with
-    known: bool  # it is that of a random sample, not just TOLERATED
+    base: float  # the share that they are compared with, TOLERATED at least
+    known: bool  # it is that of a random sample, not TOLERATED
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,12 @@ def share(now: Now, sample: Sequence[str]) -> Share | None:
 
 
 def advice(now: Now, queue: Sequence[str], base: Share | None = None, last: int = LAST) -> Advice | None:
-    """Whether to stop: the last rows of the queue that were decided are wrong less often than any row of the set.
+    """Whether to stop: the last rows of the queue that were decided are wrong no more often than any row of the set.
 
     queue: ids, the most suspicious first. Stop where the upper end of a Wilson interval (95 % on one side) of the last
-    `last` decided rows lies at or below the share of wrong rows in the whole, from a random sample, and TOLERATED
-    without one. None before `last` rows were decided. Looking again after each row makes a stop by luck likelier
-    than 1 in 20: it is a suggestion.
+    `last` decided rows lies at or below the share of wrong rows in the whole, from a random sample; where that is
+    below TOLERATED, or fewer than FEWEST rows of the sample were decided, at or below TOLERATED. None before `last`
+    rows were decided. Looking again after each row makes a stop by luck likelier than 1 in 20: it is a suggestion.
     """
     said = reviewed(now)
     found = [said[id] for id in queue if said.get(id, "open") != "open"][-last:]
@@ -130,33 +133,47 @@ def advice(now: Now, queue: Sequence[str], base: Share | None = None, last: int 
         return None
     wrong = found.count("wrong")
     upper = wilson(wrong, last, 0.9).high
-    level = TOLERATED if base is None else base.interval.value
-    return Advice(upper <= level, last, wrong, upper, level, base is not None)
+    known = 0.0 if base is None or base.counted < FEWEST else base.interval.value
+    level = max(known, TOLERATED)
+    return Advice(upper <= level, last, wrong, upper, level, known > TOLERATED)
 
 
 def agreement(now: Now) -> list[Agreement]:
-    """Every two reviewers who decided the same rows, those with the most rows first."""
-    reviewers = sorted({name for opinions in now.values() for name in opinions})
+    """Every two reviewers who decided the same rows, those with the most rows first; of more than MOST, the busiest."""
+    count = Counter(name for opinions in now.values() for name in opinions)
+    reviewers = sorted(name for name, _ in count.most_common(MOST))
+    words = {
+        word: i for i, word in enumerate(sorted({word for opinions in now.values() for word in opinions.values()}))
+    }
+    place = {name: i for i, name in enumerate(reviewers)}
+    said = np.full((len(reviewers), len(now)), -1, np.int16)  # the word of each, -1 where there is none
+    for row, opinions in enumerate(now.values()):
+        for name, word in opinions.items():
+            if name in place:
+                said[place[name], row] = words[word]
     found = []
     for one, other in itertools.combinations(reviewers, 2):
-        both = [(opinions[one], opinions[other]) for opinions in now.values() if one in opinions and other in opinions]
-        if both:
-            left, right = zip(*both, strict=True)
-            same = float(np.mean([a == b for a, b in both]))
-            found.append(Agreement(one, other, len(both), same, kappa(left, right)))
+        left, right = said[place[one]], said[place[other]]
+        both = (left >= 0) & (right >= 0)
+        if both.any():
+            left, right = left[both], right[both]
+            found.append(Agreement(one, other, len(left), float(np.mean(left == right)), kappa(left, right)))
     return sorted(found, key=lambda pair: -pair.rows)
 
 
-def kappa(left: Sequence[str], right: Sequence[str]) -> float:
+def kappa(left: Sequence[str] | Array, right: Sequence[str] | Array) -> float:
     """Agreement beyond chance, (p_o - p_e) / (1 - p_e), p_e = sum over words of the product of both shares. <= 1
 
     NaN where both only ever say one and the same word. Source: Cohen 1960, Educ. Psychol. Meas. 20.
     """
-    if len(left) != len(right) or not left:
-        raise FusionError(f"{len(left)} and {len(right)} verdicts came; kappa needs the same rows, at least one.")
-    same = np.mean([a == b for a, b in zip(left, right, strict=True)])
-    chance = sum(left.count(word) * right.count(word) for word in set(left)) / len(left) ** 2
-    return float("nan") if chance == 1 else float((same - chance) / (1 - chance))
+    one, other = np.asarray(left), np.asarray(right)
+    if len(one) != len(other) or not len(one):
+        raise FusionError(f"{len(one)} and {len(other)} verdicts came; kappa needs the same rows, at least one.")
+    words = np.unique(one)
+    if len(words) == 1 and (other == words[0]).all():
+        return float("nan")
+    chance = sum(np.mean(one == word) * np.mean(other == word) for word in words)
+    return float((np.mean(one == other) - chance) / (1 - chance))
 
 
 def average_precision(suspicion: Array, planted: Array) -> float:

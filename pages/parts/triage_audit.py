@@ -100,7 +100,7 @@ def _first(opened: Opened, count: int) -> list[str]:
 
 def _advice(opened: Opened, base: Share | None) -> None:
     """Whether going on finds more than picking at random would."""
-    from fusion.triage.audit import LAST, advice
+    from fusion.triage.audit import FEWEST, LAST, advice
     from fusion.views.speech import percent
 
     st.markdown(f"##### {t('queue.advice')}")
@@ -110,7 +110,10 @@ def _advice(opened: Opened, base: Share | None) -> None:
         return
     facts = {"last": found.last, "wrong": found.wrong, "upper": percent(found.upper), "base": percent(found.base)}
     (st.success if found.stop else st.info)(t("queue.advice.stop" if found.stop else "queue.advice.go", **facts))
-    st.caption(t("queue.advice.base" if found.known else "queue.advice.guess", base=facts["base"]))
+    if found.known or base is None or base.counted < FEWEST:
+        st.caption(t("queue.advice.base" if found.known else "queue.advice.guess", base=facts["base"], count=FEWEST))
+    else:
+        st.caption(t("queue.advice.low", base=facts["base"], share=percent(base.interval.value)))
 
 
 def _without(opened: Opened) -> None:
@@ -159,7 +162,7 @@ def _agreement(opened: Opened) -> None:
     """How often every two reviewers agree, and the pairs where they don't."""
     import pandas as pd
 
-    from fusion.triage.audit import agreement
+    from fusion.triage.audit import MOST, agreement
     from fusion.views.speech import num, percent
 
     st.markdown(f"##### {t('queue.agreement')}")
@@ -174,6 +177,8 @@ def _agreement(opened: Opened) -> None:
     st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, key="triage_agreement",
                  alt=t("queue.agreement.alt", count=len(found)))  # fmt: skip
     st.caption(t("queue.agreement.tell", few=FEW))
+    if len({name for said in opened.decided().values() for name in said}) > MOST:
+        st.caption(t("queue.agreement.most", count=MOST))
     differ = _differing(opened.decided())
     if differ:
         st.markdown(t("queue.agreement.differ", count=len(differ)))
