@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
+from fusion.triage import rows as lines
 from fusion.triage import tables
 from fusion.triage.conditions import Condition
 from fusion.triage.known import VERSION
@@ -248,3 +252,88 @@ def test_rows_are_exported_in_order(store: Store, tmp_path: Path, path: str) -> 
     frame = tables.read(target)
     assert frame["rank"].astype(float).tolist() == list(range(1, 41, 2))
     assert set(ODD) <= set(frame.columns)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f.assign(rank=1),
+        lambda f: f.assign(rank=f["rank"] + 1),
+        lambda f: f.assign(rank=f["rank"].where(f["rank"] > 1, 2)),
+        lambda f: f.assign(rank=f["rank"].where(f["rank"] > 1, 10**18)),
+        lambda f: f.assign(rank=f["rank"].astype("Int64").where(f["rank"] > 1)),
+        lambda f: f.assign(rank=f["rank"].astype(float)),
+        lambda f: f.assign(rank=f["rank"].astype(str)),
+        lambda f: f.assign(row=f["row"] + 1),
+        lambda f: f.assign(row=-f["row"]),
+        lambda f: f.assign(row=7),
+    ],
+)
+def test_rows_that_are_not_counted_once_each_are_not_opened(tmp_path: Path, change: object) -> None:
+    with pytest.raises(FusionError, match="not in order; run it again"):
+        Store.open(run(tmp_path / "run", change(rows())))  # type: ignore[operator]
+    empty = Store.open(run(tmp_path / "empty", rows(0)))
+    assert empty.page().empty
+
+
+def test_a_page_never_holds_more_rows_than_were_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the file holds when it is read."""
+    repeated = "(SELECT * FROM read_parquet([$1]) UNION ALL SELECT * FROM read_parquet([$1]))"
+    path = "'" + str(store.folder / ROWS).replace("'", "''") + "'"
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"CREATE VIEW rows AS SELECT * FROM {repeated.replace('$1', path)}")
+    monkeypatch.setattr(store, "_connection", connection)
+    assert len(store.page(limit=5)) == 5
+
+
+def test_a_million_rows_are_counted_soon(tmp_path: Path) -> None:
+    count = 1_000_000
+    rank = np.arange(1, count + 1)
+    frame = pd.DataFrame({"id": "x", "suspicion": 0.5, "rank": rank, "row": rank[::-1] - 1})
+    folder = run(tmp_path / "run", frame)
+    Store.open(folder)
+    began = time.process_time()
+    Store.open(folder)
+    assert time.process_time() - began < 1
+
+
+def test_damaged_rows_are_said_to_be_damaged_and_no_value_is_blamed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    count = 5000
+    rank = np.arange(1, count + 1)
+    frame = pd.DataFrame({"id": [random.bytes(20).hex() for _ in rank], "suspicion": 1 - rank / count, "rank": rank,
+                          "row": rank - 1, "part_rank": random.random(count)})  # fmt: skip
+    folder = run(tmp_path / "run", frame)
+    pages = parquet.read_metadata(folder / ROWS).row_group(0)
+    said = set()
+    for name in ("part_rank", "id"):
+        column = next(pages.column(k) for k in range(len(frame.columns)) if pages.column(k).path_in_schema == name)
+        start = column.dictionary_page_offset or column.data_page_offset
+        whole = (folder / ROWS).read_bytes()
+        for at in (0, 30, column.total_compressed_size // 2):
+            damaged = bytearray(whole)
+            damaged[start + at : start + at + 40] = random.bytes(40)
+            (folder / ROWS).write_bytes(damaged)
+            opened = Store.open(folder)
+            for ask in (lambda: opened.page(offset=9, limit=9), lambda: opened.count_of([Condition(name, "=", 0.5)])):  # noqa: B023
+                try:
+                    ask()
+                except FusionError as error:
+                    said.add(str(error))
+        (folder / ROWS).write_bytes(whole)
+    assert said == {'The rows in "run" can\'t be read; run it again.'}
+    opened = Store.open(folder)
+    for value in ("x", 10**40, object(), b"x", [1], {1: 2}, np.array([1])):
+        with pytest.raises(FusionError, match="take a value of its kind"):
+            opened.count_of([Condition("rank", "=", value)])
+
+
+def test_a_question_that_takes_too_much_memory_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MEMORY", "20MB")
+    frame = rows(4000).assign(text=[f"{n} " + "long " * 4000 for n in range(4000)])
+    opened = Store.open(run(tmp_path / "run", frame))
+    for ask in (lambda: opened.facets("text"), lambda: opened.page("text", limit=4000), lambda: opened.span("text")):
+        with contextlib.suppress(FusionError):
+            ask()
+    with pytest.raises(FusionError, match=r"more memory than a question may have \(20MB\)"):
+        opened.facets("text")
