@@ -78,6 +78,11 @@ def writable(text: str) -> str:
     return text if text.isascii() and "\x00" not in text else UNWRITABLE.sub("\ufffd", text)
 
 
+def halves(cells: Sequence[Any], where: dict[str, int], pictures: Pictures) -> int:
+    """How much of a row can be used: 2 for its text and its picture, 1 for one of them, 0 for neither."""
+    return (_text(cells[where["text"]])[0] is not None) + (_image(cells[where["image"]], pictures)[0] is not None)
+
+
 def sentence(wrong: str) -> str:
     """What is wrong with a row, as it stands alone."""
     return f"{wrong[:1].upper()}{wrong[1:]}."

@@ -48,6 +48,7 @@ class Table:
     place: str = "line"  # what the number of a row counts: line | row
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread: list[tuple[int, str]] = field(default_factory=list)  # lines that made no row, with their numbers
 
 
 def roles(columns: Sequence[str]) -> dict[str, int]:
@@ -93,12 +94,13 @@ def _delimited(path: Path) -> Table:
     width = len(table.columns)
     if delimiter != usual:
         table.notes.append(f"The columns are apart by a {_called(delimiter)}, not by a {_called(usual)}.")
-    for number, cells in _records(lines, start + 1, delimiter, table.problems, path.name):
+    for number, last, cells in _records(lines, start + 1, delimiter, table, path.name):
         if len(cells) == width or (len(cells) > width and not any(cells[width:])):
             table.rows.append((number, cells[:width]))
         else:
             quote = f"; put quotes around a text that holds a {_called(delimiter)}" if len(cells) > width else ""
             table.problems.append(f"line {number}: it has {len(cells)} fields, the first line {width}{quote}")
+            table.unread.append((number, "\n".join(lines[number - 1 : last])))
     return table
 
 
@@ -127,9 +129,9 @@ def _delimiter(header: str, usual: str) -> str:
 
 
 def _records(
-    lines: list[str], start: int, delimiter: str, problems: list[str], name: str
-) -> Iterator[tuple[int, list[str]]]:
-    """The number of the first line of each record and its fields; a record that can't be read is named and passed.
+    lines: list[str], start: int, delimiter: str, table: Table, name: str
+) -> Iterator[tuple[int, int, list[str]]]:
+    """The first line of each record, its last one and its fields; a record that can't be read is named and passed.
 
     A quoted field may run over lines. Between tabs, quotes that make no sense are part of the text: tweets have many.
     """
@@ -149,7 +151,7 @@ def _records(
             at = first
             cells = line.split(delimiter)
             if any(not cell.isspace() for cell in cells if cell):
-                yield first, cells
+                yield first, first, cells
             continue
         limit = min(at + SPAN, len(lines))
         try:
@@ -161,16 +163,18 @@ def _records(
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         if delimiter == "\t" and (why or any("\t" in cell for cell in cells)):
             at = first
-            yield first, line.split("\t")
+            yield first, first, line.split("\t")
         elif not why:
-            yield first, cells
+            yield first, at, cells
         elif "unexpected end" in why:
             if open_quotes > OPEN_QUOTES:
                 raise FusionError(f'"{name}" has more than {OPEN_QUOTES} quotes that are never closed; {_DOUBLE}.')
-            problems.append(f"line {first}: its quote is not closed in the next {SPAN} lines; {_DOUBLE}")
+            table.problems.append(f"line {first}: its quote is not closed in the next {SPAN} lines; {_DOUBLE}")
+            table.unread.append((first, line))
         else:
             where = f"line {first}" if at == first else f"lines {first} to {at}"
-            problems.append(f"{where}: something follows a closing quote; {_DOUBLE}")
+            table.problems.append(f"{where}: something follows a closing quote; {_DOUBLE}")
+            table.unread.append((first, "\n".join(lines[first - 1 : at])))
 
 
 def _json_lines(path: Path) -> Table:
@@ -178,7 +182,7 @@ def _json_lines(path: Path) -> Table:
     if text.count("\n") > LINES:
         raise FusionError(f'"{path.name}" has more than {LINES:,} lines; split it into smaller files.')
     found: list[tuple[int, dict[str, Any]]] = []
-    problems = []
+    problems, unread = [], []
     columns: dict[str, None] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -192,9 +196,11 @@ def _json_lines(path: Path) -> Table:
                 else "too deep or too long"
             )
             problems.append(f"line {number}: it is no JSON ({why})")
+            unread.append((number, line))
             continue
         if not isinstance(value, dict):
             problems.append(f'line {number}: it is no JSON object; write {{"image": "...", "text": "..."}}')
+            unread.append((number, line))
             continue
         columns |= dict.fromkeys(value)
         found.append((number, value))
@@ -207,7 +213,7 @@ def _json_lines(path: Path) -> Table:
     where = set(roles(named).values())
     kept = [column for i, column in enumerate(named) if i < COLUMNS or i in where]
     rows: list[tuple[int, Sequence[Any]]] = [(number, [value.get(name) for name in kept]) for number, value in found]
-    return Table(tuple(kept), rows, problems=problems, notes=notes)
+    return Table(tuple(kept), rows, problems=problems, notes=notes, unread=unread)
 
 
 def _parquet(path: Path) -> Table:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.files import atomic_file, digest, home, shorten
+from fusion.triage.known import META, SHARDS
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 KINDS = (".csv", ".jsonl", ".parquet")
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
+CHUNK = 10_000  # rows of a table that are objects at a time
+_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: only its escape can be written
+_OWN = re.compile(r"rows-[0-9a-f]+\.parquet")
 _FORMULA = re.compile(r"[=+\-@\t\r]|'+[=+\-@\t\r]")  # how one begins, with or without apostrophes before it
 
 
@@ -35,9 +39,30 @@ def write(frame: pd.DataFrame, path: str | Path) -> None:
         if kind == ".csv":
             defused(frame).to_csv(aside, index=False, encoding="utf-8-sig")
         elif kind == ".jsonl":
-            frame.to_json(aside, orient="records", lines=True, force_ascii=False)
+            _write_lines(frame, aside)
         else:
             frame.to_parquet(aside, index=False, compression="zstd")
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON Lines, numbers in full. Any: what a cell may be. Raises FusionError on bytes."""
+    line = json.dumps(value, ensure_ascii=False, default=_plainer)
+    return line if line.isascii() or not _SURROGATE.search(line) else json.dumps(value, default=_plainer)
+
+
+def _plainer(value: Any) -> Any:
+    """What JSON has no kind for."""
+    if isinstance(value, bytes):
+        raise FusionError("A cell holds bytes, such as those of a picture, and text can't; write .parquet.")
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _write_lines(frame: pd.DataFrame, aside: Path) -> None:
+    with aside.open("w", encoding="utf-8", newline="\n") as stream:
+        for first in range(0, len(frame), CHUNK):
+            part = frame.iloc[first : first + CHUNK].astype(object)
+            rows = part.where(part.notna(), None).to_dict("records")
+            stream.writelines(f"{json_line(row)}\n" for row in rows)
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -105,6 +130,8 @@ def writing(path: str | Path) -> Iterator[Any]:
 
             with fsspec.open(str(path), "wb") as stream:
                 yield stream
+        elif _of_a_run(Path(path).expanduser().resolve()):
+            raise FusionError(f'"{_name(path)}" belongs to the run itself; give the file another name.')
         else:
             with atomic_file(Path(path).expanduser()) as aside:
                 yield aside
@@ -113,6 +140,12 @@ def writing(path: str | Path) -> Iterator[Any]:
         if isinstance(error, FusionError):
             raise
         raise FusionError(f'"{_name(path)}" can\'t be written: {said(error)}. Choose another place.') from error
+
+
+def _of_a_run(path: Path) -> bool:
+    """Whether a run keeps its rows in a file."""
+    kept = _OWN.fullmatch(path.name) and (path.parent / META).is_file()
+    return bool(kept) or (path.parent.name == SHARDS and (path.parent.parent / META).is_file())
 
 
 @contextmanager
