@@ -237,6 +237,11 @@ def test_the_start_card_names_the_list_once_and_counts_every_row(app, fusion_hom
     assert not app(data=str(path)).info
 
 
+@pytest.mark.parametrize(("data", "count"), [("emoji", "1,586"), ("keywords", "2,606")])
+def test_the_start_card_counts_what_a_run_has_rows_of(app, fusion_home: Path, data: str, count: str) -> None:
+    assert f"{count} samples by" in said(app(data=data)), "links, not entities"
+
+
 def test_a_link_to_a_pair_that_is_not_there_has_a_button_to_the_list(app, store: Store) -> None:
     at = app(queue=store.folder.name, pair="nope")
     assert any("nope" in one.value for one in at.error)

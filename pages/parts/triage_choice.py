@@ -196,12 +196,21 @@ def start(known: Sequence[Run]) -> None:
         given = ["inspect-set", dataset.spec or dataset.key, "--json"]
         given += [] if without or checkpoint is None else ["--checkpoint", str(checkpoint.folder)]
         name = "" if without or checkpoint is None else checkpoint.name
-        count = len(dataset) + len(dataset.incomplete)  # those with one half are looked at, too
+        count = _count(dataset)
         before = t("queue.start.before", by=plain(name, 60) or t("queue.untrained"), n=f"{count:,}",
                    s=length(count / SECOND))  # fmt: skip
         there = any(run.finished and _of(run, given[1], name) for run in known)
         work.follow(_key(given), given, before, t("queue.start"), _ended if there else None)
         st.caption(t("queue.start.where"))
+
+
+def _count(dataset: DataSet) -> int:
+    """How many rows a run has: samples, those with one half too, links of two graphs, or questions to one."""
+    if dataset.graph is not None:
+        return len(dataset.graph.links)
+    if dataset.triples is not None:
+        return len(dataset.triples.queries("valid", "test"))
+    return len(dataset) + len(dataset.incomplete)
 
 
 def _key(given: Sequence[str]) -> str:
