@@ -17,6 +17,7 @@ from pages.parts.triage_run import Opened, opened, token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fusion.data import DataSet
     from fusion.triage.known import Run
 
 OF = "triage_of"  # what was in use, and which run the address named, when the page was last drawn
