@@ -82,6 +82,18 @@ def test_a_note_without_a_verdict_is_still_there_when_one_comes_back(app, store:
     assert notes(store, two) == []
 
 
+def test_a_note_that_comes_again_is_kept_once(app, store: Store) -> None:
+    one = first(store, 1)[0]
+    at = app(queue=store.folder.name, who="Ann")
+    at.button(key="triage_keep").click().run()
+    at.button(key="triage_back").click().run()
+    note(at).input(" ").run()
+    assert notes(store, one) == [("Ann", "keep", "")], "nothing was said"
+    note(at).input("a typo").run()
+    note(at).input("a typo ").run()
+    assert notes(store, one) == [("Ann", "keep", ""), ("Ann", "keep", "a typo")]
+
+
 def test_a_note_of_one_run_does_not_show_in_another(app, store: Store, tmp_path: Path) -> None:
     other = triage_app.made(tmp_path / "set" / "pairs.csv", store.folder.parent / "other")
     at = app(queue=store.folder.name)

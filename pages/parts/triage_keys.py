@@ -117,7 +117,7 @@ def _noted(opened: Opened, id: str, who: str) -> None:
     key = box(opened, id, who)
     _drafts()[key] = st.session_state[key]
     mine = opened.decided().get(id, {}).get(who, "")
-    if mine:
+    if mine and st.session_state[key].strip() != _note(opened, id, who):  # a box that is on its way out says it again
         _put(opened, id, mine)
 
 

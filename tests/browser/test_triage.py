@@ -144,6 +144,7 @@ def test_keys_that_come_before_their_pair_wait_for_it(server: Server, page: Page
     expect(widget(page, "card_pair").locator("strong").first).to_have_text(ids[10], timeout=120_000)
     expected = {id: {"Ada": "mismatch" if n % 2 else "keep"} for n, id in enumerate(ids[:10])}
     assert Verdicts.open(store.folder).now() == expected
+    assert len(Verdicts.open(store.folder).history()) == 10, "each once"
 
 
 def test_a_browser_remembers_a_name_that_was_typed(server: Server, page: Page, store: Store) -> None:
@@ -152,7 +153,7 @@ def test_a_browser_remembers_a_name_that_was_typed(server: Server, page: Page, s
     box = widget(page, "triage_who").locator("input")
     box.fill("Zoë")
     box.press("Tab")
-    settled(page)
+    page.wait_for_function("() => document.cookie.includes('fusionscope_who=Zo')")
     assert "who=" not in page.url
     page.reload()
     widget(page, "triage_mismatch").locator("button").first.wait_for()
