@@ -5,7 +5,7 @@ const KEYS = {
   k: "triage_back", j: "triage_on", enter: "triage_inspect",
 };
 const MOST = 50; // keys that wait
-const PATIENCE = 20000; // ms for an answer, after which a key goes out as if nothing were on its way
+const PATIENCE = 60000; // ms for an answer, after which a key goes out as if nothing were on its way
 const CONTROL = 'button, a[href], summary, label, [role="button"], [role="option"], [role="menuitem"], [role="tab"]';
 const NOTE = '[class*="st-key-triage_note_"] input';
 const JUDGING = "[class*='st-key-triage_verdicts'] button, [class*='st-key-triage_moves'] button";
