@@ -30,6 +30,7 @@ from typing import Any, Literal
 from fusion import cleared
 from fusion.files import ROOT, atomic_file, digest, home
 from fusion.processes import born
+from fusion.types import FusionError
 
 VARIABLE = "FUSION_JOB"  # names the folder of a job to its own process
 QUEUED = "--queued"  # first argument of a job that waits for its turn
@@ -78,6 +79,7 @@ def start(arguments: Sequence[str], key: str, *, queue: bool = False, where: str
     """Run `python -m fusion ARGUMENTS` as a child; the running one when this key runs already.
 
     queue: after the others that were queued; where: the folder to run it in, that of this process by default.
+    Raises FusionError where nothing can be written of it.
     """
     folder = _folder(key)
     with _alone(folder):
@@ -88,21 +90,36 @@ def start(arguments: Sequence[str], key: str, *, queue: bool = False, where: str
         if before is not None:
             before.wait()  # it has ended, or is about to
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        with (folder / "log").open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "fusion.jobs", *([QUEUED] if queue else []), *arguments],
-                cwd=where if where and Path(where).is_dir() else None,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,  # Ctrl-C at the server is not meant for it
-            )
-        _CHILDREN[str(folder)] = child
+        try:
+            pid = _begin(folder, arguments, key, queue, where)
+        except OSError as error:
+            told = (error.strerror or "it failed").lower()
+            raise FusionError(f"The job can't be started: {told}. Make room, or see who may write there.") from error
+        return Job(key, folder, pid)
+
+
+def _begin(folder: Path, arguments: Sequence[str], key: str, queue: bool, where: str) -> int:
+    """Start the process of a job and write down which it is. -> its id. Raises OSError, and leaves none running."""
+    folder.mkdir(parents=True)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with (folder / "log").open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "fusion.jobs", *([QUEUED] if queue else []), *arguments],
+            cwd=where if where and Path(where).is_dir() else None,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # Ctrl-C at the server is not meant for it
+        )
+    try:
         _write(folder / "status.json", _about(key, arguments, child.pid, where) | {"queue": queue})
-        return Job(key, folder, child.pid)
+    except BaseException:  # a full disk: nobody could see it, or stop it
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
+    _CHILDREN[str(folder)] = child
+    return child.pid
 
 
 def _about(key: str, arguments: Sequence[str], pid: int, where: str = "") -> dict[str, Any]:
@@ -126,9 +143,10 @@ def enter(arguments: Sequence[str], key: str) -> Path:
 
 
 def leave(folder: Path, state: str) -> None:
-    """Say how the job of a folder ended: done, failed or stopped."""
+    """Say how the job of a folder ended: done, failed or stopped. Where the disk is full, it ends without a word."""
     if folder.exists():  # not swept away meanwhile
-        _write(folder / "end.json", {"state": state, "time": time.time()})
+        with suppress(OSError):
+            _write(folder / "end.json", {"state": state, "time": time.time()})
 
 
 def listed() -> list[JobStatus]:
@@ -137,8 +155,9 @@ def listed() -> list[JobStatus]:
     found = []
     for path in (home() / "jobs").glob("[!.]*/status.json"):
         since = away.get(path.parent.name)
-        if (since is None or _started(path.parent) > since) and (one := _listed(path.parent)) is not None:
-            found.append(one)
+        with suppress(FileNotFoundError):  # it is swept away, or starts again, while it is read
+            if (since is None or _started(path.parent) > since) and (one := _listed(path.parent)) is not None:
+                found.append(one)
     return sorted(found, key=lambda one: -one.time)
 
 
@@ -174,15 +193,18 @@ def clear(keys: Sequence[str]) -> None:
 
 def _started(folder: Path) -> float:
     """When the job of a folder was started last, 0 where there is none."""
-    path = folder / "status.json"
-    return path.stat().st_mtime if path.exists() else 0.0
+    with suppress(FileNotFoundError):
+        return (folder / "status.json").stat().st_mtime
+    return 0.0
 
 
 def status(key: str) -> JobStatus | None:
     """How the job of a key stands, None when there was none."""
     folder = _folder(key)
-    told = _read(folder / "status.json")
-    return None if told is None else _status(folder, told)
+    with suppress(FileNotFoundError):  # it is swept away, or starts again, while it is read
+        told = _read(folder / "status.json")
+        return None if told is None else _status(folder, told)
+    return None
 
 
 def _status(folder: Path, told: Mapping[str, Any]) -> JobStatus:
@@ -201,7 +223,7 @@ def _status(folder: Path, told: Mapping[str, Any]) -> JobStatus:
         state = "queued" if waits else "running"
         return JobStatus(key, state, done, total, left, message, time.time() - since, *more)
     if end is None:
-        last = max(path.stat().st_mtime for path in folder.iterdir())
+        last = max((path.stat().st_mtime for path in folder.iterdir()), default=time.time())
         end = {"state": "stopped" if asked.exists() else "failed", "message": KILLED, "time": last}
     words = message if end["state"] == "done" else end.get("message") or log(key, 1)
     return JobStatus(key, end["state"], done, total, None, words, max(end["time"] - since, 0.0), *more)
@@ -218,22 +240,23 @@ def stop(key: str) -> None:
 
 def log(key: str, lines: int = 20) -> str:
     """The last lines that a job printed, of a progress bar its last state."""
-    path = _folder(key) / "log"
-    text = _tail(path).decode("utf-8", "replace") if path.exists() else ""
+    text = _tail(_folder(key) / "log").decode("utf-8", "replace")
     found = [line.rstrip() for line in re.split("[\r\n]+", text) if line.strip()]
     return "\n".join(line[:500] for line in found[-lines:])
 
 
 def report(done: int, total: int, message: str = "") -> None:
-    """Say how far this process is; does nothing unless it runs as a job. At most five lines a second are kept."""
+    """Say how far this process is; does nothing unless it runs as a job. At most five lines a second are kept.
+
+    No work ends because a full disk takes no more lines.
+    """
     global _reported
     now = time.time()
     if VARIABLE not in os.environ or (now - _reported < EVERY and done < total):
         return
     _reported = now
     line = json.dumps({"time": now, "done": done, "total": total, "message": message})
-    with (Path(os.environ[VARIABLE]) / "progress.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    _append(Path(os.environ[VARIABLE]) / "progress.jsonl", line)
 
 
 def note(name: str, value: str) -> None:
@@ -245,17 +268,38 @@ def note(name: str, value: str) -> None:
         return
     path = Path(os.environ[VARIABLE]) / "notes.jsonl"
     if value not in _notes(path).get(name, ()):
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({name: value}) + "\n")
+        _append(path, json.dumps({name: value}))
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line to a file; one that has no room is left away whole, and cut off what went through of it."""
+    with suppress(OSError), path.open("ab", buffering=0) as stream:
+        data, end = f"{line}\n".encode(), stream.seek(0, os.SEEK_END)
+        try:
+            if stream.write(data) < len(data):
+                stream.truncate(end)
+        except OSError:
+            stream.truncate(end)
+            raise
 
 
 def _notes(path: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # what follows the last line end is half written
-            for name, value in json.loads(line).items():
-                found[name] = (*found.get(name, ()), value)
+    for told in _lines(path.read_bytes() if path.exists() else b""):
+        for name, value in told.items():
+            found[name] = (*found.get(name, ()), value)
     return found
+
+
+def _lines(data: bytes, most: int = 0) -> list[dict[str, Any]]:  # Any: what this module itself wrote as JSON
+    """The lines of a file, the last ones where there is a most: what is torn or half written is none."""
+    found: list[dict[str, Any]] = []
+    for line in reversed(data.split(b"\n")[:-1]):
+        with suppress(ValueError):
+            found.append(json.loads(line))
+        if len(found) == most > 0:
+            break
+    return found[::-1]
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -301,12 +345,9 @@ def _folder(key: str) -> Path:
 
 def _progress(path: Path, *, whole: bool = True) -> tuple[int, int, str, float | None]:
     """(done, total, message, seconds left) from the reports of the last while, or without `whole` from the last one."""
-    lines = _tail(path).split(b"\n")[:-1] if path.exists() else []  # what follows the last line end is half written
-    if len(lines) > 1 and path.stat().st_size > TAIL:
-        lines = lines[1:]
-    if not lines:
+    told = _lines(_tail(path), 0 if whole else 1)  # the first of them may be cut off, and is then no line
+    if not told:
         return 0, 0, "", None
-    told = [json.loads(line) for line in (lines if whole else lines[-1:])]
     last = told[-1]
     stages = [(one["total"], re.sub(r"\d+", "", one["message"])) for one in told]
     first = told[stages.index(stages[-1])]  # what came before had another pace
@@ -318,13 +359,14 @@ def _progress(path: Path, *, whole: bool = True) -> tuple[int, int, str, float |
 
 
 def _tail(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    with suppress(FileNotFoundError), path.open("rb") as stream:
         stream.seek(max(path.stat().st_size - TAIL, 0))
         return stream.read()
+    return b""
 
 
 def _read(path: Path) -> dict[str, Any] | None:  # Any: what this module itself wrote as JSON
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ValueError):  # one that lost its content with the power is none
         return json.loads(path.read_text(encoding="utf-8"))
     return None
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +20,7 @@ import pytest
 
 from fusion import jobs
 from fusion.processes import born
+from fusion.types import FusionError
 
 # Counting needs no torch, whose import would be most of what these tests take.
 VERB = """
@@ -210,3 +215,115 @@ def test_reports_outside_a_job_write_nothing(monkeypatch: pytest.MonkeyPatch, tm
     before = sorted(tmp_path.rglob("*"))
     jobs.report(1, 2, "no job")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def _kept(key: str, **more: object) -> Path:
+    """The folder of a job whose process is gone."""
+    folder = jobs.home() / "jobs" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"key": key, "arguments": ["count"], "pid": 2**22, "born": "gone", "time": 1.0}
+    (folder / "status.json").write_text(json.dumps(about | more), encoding="utf-8")
+    return folder
+
+
+def test_a_list_that_is_read_while_jobs_come_and_go_never_fails() -> None:
+    _kept("stays")
+    leave = threading.Event()
+
+    def churn() -> None:
+        while not leave.is_set():
+            folder = jobs.home() / "jobs" / "churned"
+            folder.mkdir(parents=True, exist_ok=True)
+            about = {"key": "churned", "arguments": ["x"], "pid": 2**22, "born": "gone", "time": 1.0}
+            jobs._write(folder / "status.json", about)
+            (folder / "log").write_text("x", encoding="utf-8")
+            shutil.rmtree(folder)
+
+    with ThreadPoolExecutor(1) as pool:
+        churning = pool.submit(churn)
+        end = time.monotonic() + 2
+        try:
+            while time.monotonic() < end:
+                assert "stays" in {one.key for one in jobs.listed()}
+                jobs.status("churned")
+        finally:
+            leave.set()
+        churning.result(30)
+
+
+def test_a_job_that_goes_while_it_is_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    _kept("stays")
+    folder = _kept("goes")
+
+    def gone(key: str, lines: int) -> str:
+        if key == "goes":
+            raise FileNotFoundError(str(folder))
+        return ""
+
+    monkeypatch.setattr(jobs, "log", gone)
+    (folder / "end.json").write_text('{"state": "failed", "time": 2.0}', encoding="utf-8")
+    assert jobs.status("goes") is None
+    assert [one.key for one in jobs.listed()] == ["stays"]
+    monkeypatch.setattr(jobs, "_read", lambda path: None if path.name == "end.json" else json.loads(path.read_text()))
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(()))  # emptied, and not yet removed
+    assert {one.key: one.message for one in jobs.listed()} == {"stays": jobs.KILLED, "goes": jobs.KILLED}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_ends_no_work_that_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _kept("full")
+    for name in ("progress.jsonl", "notes.jsonl"):
+        (folder / name).symlink_to("/dev/full")
+    monkeypatch.setenv(jobs.VARIABLE, str(folder))
+    monkeypatch.setattr(jobs, "_reported", 0.0)
+    monkeypatch.setattr(jobs, "_notes", lambda path: {})  # read, the device never ends
+    jobs.report(1, 1, "done")
+    jobs.note("run", "one")
+
+
+def test_what_a_full_disk_takes_of_a_line_is_cut_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _kept("half")
+    monkeypatch.setenv(jobs.VARIABLE, str(folder))
+    monkeypatch.setattr(jobs, "_reported", 0.0)
+    jobs.report(1, 2, "first")
+    size = (folder / "progress.jsonl").stat().st_size
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+        jobs.report(2, 2, "second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (folder / "progress.jsonl").stat().st_size == size
+    jobs.report(2, 2, "third")
+    assert jobs._progress(folder / "progress.jsonl")[:3] == (2, 2, "third")
+
+
+def test_lines_that_were_torn_are_left_out() -> None:
+    folder = _kept("torn")
+    whole = '{"time": 2, "done": 1, "total": 3, "message": "on"}\n'
+    for text in (whole + '{"time": 1, "do{"time": 2}\n', '{"ti\n' + whole, whole + '{"time": 3'):
+        (folder / "progress.jsonl").write_text(text, encoding="utf-8")
+        assert jobs._progress(folder / "progress.jsonl")[:3] == (1, 3, "on")
+        assert jobs._progress(folder / "progress.jsonl", whole=False)[:3] == (1, 3, "on")
+    (folder / "notes.jsonl").write_text('{"run": "/x\n{"run": "b"}\n', encoding="utf-8")
+    (folder / "end.json").write_text("", encoding="utf-8")  # the power went
+    (told,) = jobs.listed()
+    assert (told.state, told.message, dict(told.notes)) == ("failed", jobs.KILLED, {"run": ("b",)})
+
+
+def test_a_job_that_cant_be_told_of_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def full(path: Path, value: dict[str, object]) -> None:
+        begun.append(int(str(value["pid"])))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "_write", full)
+        with pytest.raises(FusionError, match="can't be started: no space left on device"):
+            jobs.start(["count", "500", "--pause", "0.2"], "unseen")
+    assert [born(pid) for pid in begun] == [""]
+    assert jobs.status("unseen") is None
+    jobs.start(["count", "0"], "unseen")
+    assert until(ended, "unseen").state == "done"
