@@ -9,14 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fusion.triage import tables
+from fusion.triage import tables, verdict_file
 from fusion.triage.store import Store
-from fusion.triage.verdict_file import FILE, readable
+from fusion.triage.verdict_file import FILE, LINE, SCHEMA, readable
 from fusion.triage.verdicts import VERDICTS, Verdicts
 from fusion.types import FusionError
 from tests import test_store
@@ -108,12 +109,13 @@ def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path) -> None:
     ann = Verdicts.open(tmp_path, "Ann")
     first = ann.put("a", "keep")
     later = tmp_path / "later.csv"
-    frame = ann.table().assign(event="another", time="2999-01-01T00:00:00+00:00", verdict="fix")
+    tomorrow = (datetime.now(UTC) + timedelta(hours=23)).isoformat()
+    frame = ann.table().assign(event="another", time=tomorrow, verdict="fix")
     tables.write(frame, later)
     assert ann.load(later).new == 1
-    assert ann.put("a", "mismatch").time > "2999"
+    assert ann.put("a", "mismatch").time > tomorrow
     assert ann.now()["a"] == {"Ann": "mismatch"}
-    assert first.time < "2999"
+    assert first.time < tomorrow
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -168,6 +170,10 @@ def test_a_table_of_ids_and_verdicts_will_do(tmp_path: Path) -> None:
         ("id,opinion\na,keep\n", 'no column "verdict"'),
         ("id,verdict\na,keep\nb,maybe\n", 'Row 2 .* "maybe"'),
         ("id,verdict,time\na,keep,yesterday\n", 'time "yesterday"'),
+        ("id,verdict,time\na,keep,0001-01-01T00:00:00+05:00\n", 'time "0001'),
+        ("id,verdict,time\na,keep,9999-12-31T23:59:59.999999+00:00\n", "Row 1 .* more than a day ahead"),
+        ("id,verdict,time\na,keep,2999-01-01\n", "more than a day ahead"),
+        ("id,verdict\na,keep\nb,maybe\n", r'Row 2 of "mine\.csv"'),
         ("id,verdict\n,keep\n", "Row 1"),
     ],
 )
@@ -177,6 +183,122 @@ def test_a_table_that_is_none_adds_nothing(tmp_path: Path, text: str, said: str)
     with pytest.raises(FusionError, match=said):
         verdicts.load(tmp_path / "mine.csv")
     assert verdicts.history().empty
+    assert verdicts.put("a", "keep").id == "a", "and decisions go on"
+
+
+def test_an_id_of_an_export_keeps_its_spaces(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    ann, other = Verdicts.open(tmp_path, "Ann"), Verdicts.open(tmp_path / "other", "Bo")
+    ann.put(" a.jpg", "keep", " as it was ")
+    ann.export(tmp_path / "out.csv")
+    assert other.load(tmp_path / "out.csv").new == 1
+    assert [(e.id, e.note) for e in other.of(" a.jpg")] == [(" a.jpg", " as it was ")]
+    (tmp_path / "mine.csv").write_text("id,verdict\n b , fix\n", encoding="utf-8")
+    assert other.load(tmp_path / "mine.csv").new == 1
+    assert other.now()["b"] == {"Bo": "fix"}
+
+
+def _line(**cells: str) -> str:
+    """SQL that adds a line, each cell as SQL."""
+    good = {"id": "'a'", "verdict": "'keep'", "reviewer": "'Ann'", "time": "'2026-01-31T12:00:00.000000+00:00'",
+            "note": "''", "event": "'e'", "undoes": "''"}  # fmt: skip
+    return f"{SCHEMA}; INSERT INTO events ({LINE}) VALUES ({', '.join((good | cells).values())});"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{SCHEMA}; CREATE TRIGGER eat BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END;",
+        f"{SCHEMA}; CREATE TRIGGER sqlite AFTER INSERT ON events BEGIN SELECT RAISE(ABORT, 'x'); END;",
+        f"{SCHEMA}; DROP TRIGGER kept; CREATE TRIGGER kept BEFORE DELETE ON events BEGIN SELECT 1; END;",
+        f"{SCHEMA}; CREATE TABLE more (x);",
+        f"CREATE TABLE events ({LINE});",
+        "CREATE VIEW events AS SELECT 1 AS number, 'e' AS event;",
+        "CREATE TABLE cats (name); INSERT INTO cats VALUES ('Tom');",
+        _line(time="'never'"),
+        _line(verdict="'delete'"),
+        _line(verdict="''"),
+        _line(id="x'ff'"),
+        _line(note="x'00'"),
+    ],
+)
+def test_a_file_that_holds_anything_else_is_refused_and_stays(tmp_path: Path, script: str) -> None:
+    """A trigger of its own could drop every line unseen."""
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.executescript(script)
+    connection.close()
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(FusionError, match="holds no verdicts, or more than that"):
+        Verdicts.open(tmp_path)
+    with pytest.raises(FusionError, match="holds no verdicts, or more than that"):
+        readable(tmp_path / FILE)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_good_line_is_read(tmp_path: Path) -> None:
+    """The one that the refused lines above differ from."""
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.executescript(_line())
+    connection.close()
+    assert Verdicts.open(tmp_path).now() == {"a": {"Ann": "keep"}}
+
+
+@pytest.mark.parametrize("raised", ["IGNORE", "ABORT, 'x'"])
+def test_a_line_that_the_file_does_not_take_is_said(tmp_path: Path, raised: str) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    ann.put("a", "keep")
+    other = sqlite3.connect(tmp_path / FILE)
+    other.execute(f"CREATE TRIGGER eat BEFORE INSERT ON events BEGIN SELECT RAISE({raised}); END")
+    other.close()
+    with pytest.raises(FusionError, match="was not kept"):
+        ann.put("b", "keep")
+    with pytest.raises(FusionError, match="was not kept"):
+        ann.undo()
+    assert ann.now() == {"a": {"Ann": "keep"}}
+
+
+def test_a_file_that_is_emptied_meanwhile_is_said(tmp_path: Path) -> None:
+    ann = Verdicts.open(tmp_path, "Ann")
+    other = sqlite3.connect(tmp_path / FILE)
+    other.execute("DROP TABLE events")
+    other.close()
+    for ask in (ann.now, ann.latest):
+        with pytest.raises(FusionError, match="can't be read: no such table"):
+            ask()
+    with pytest.raises(FusionError, match="was not kept"):
+        ann.put("a", "keep")
+
+
+def test_after_the_last_time_that_there_is_nothing_is_kept_and_that_is_said(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.executescript(_line(time="'9999-12-31T23:59:59.999999+00:00'"))
+    connection.close()
+    with pytest.raises(FusionError, match=r'the time "9999.* without that line'):
+        Verdicts.open(tmp_path, "Ann").put("b", "keep")
+    assert Verdicts.open(tmp_path, "Bo").put("b", "keep").reviewer == "Bo"
+
+
+def test_who_waits_for_another_to_make_the_file_is_not_told_to_copy_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite says that it is busy at once where several set up a fresh file."""
+    real, busy = verdict_file._writable, sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY_RECOVERY
+    turns = iter([busy, busy])
+
+    def writable(path: Path) -> sqlite3.Connection:
+        for error in turns:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(verdict_file, "_writable", writable)
+    ann = Verdicts.open(tmp_path, "Ann")
+    assert ann.writable
+    ann.put("a", "keep")
+    monkeypatch.setattr(verdict_file, "WAIT", -1)
+    turns = iter([busy])
+    with pytest.raises(FusionError, match="in use by another program"):
+        Verdicts.open(tmp_path)
 
 
 def test_what_is_no_file_of_verdicts_is_refused(tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ Triggers in the file let no line be changed or removed.
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
+from functools import cache
 from pathlib import Path
 
 from fusion.files import shorten
+from fusion.triage.verdict_table import VERDICTS
 from fusion.types import FusionError
 
 FILE = "verdicts.sqlite"
@@ -36,6 +40,18 @@ CREATE INDEX IF NOT EXISTS by_undone ON events (undoes);
 CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'no line is changed'); END;
 CREATE TRIGGER IF NOT EXISTS kept BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'no line is removed'); END;
 """
+_FORM = " AND ".join(
+    (
+        *(f"typeof({name}) = 'text'" for name in LINE.split(", ")),
+        f"CASE undoes WHEN '' THEN verdict IN {VERDICTS} ELSE verdict = '' END",
+        f"time GLOB '{'####-##-##T##:##:##.######+00:00'.replace('#', '[0-9]')}'",
+    )
+)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_ONLY_READ = (
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+)  # fmt: skip
 
 
 def opened(folder: Path) -> tuple[sqlite3.Connection, bool]:
@@ -48,14 +64,21 @@ def opened(folder: Path) -> tuple[sqlite3.Connection, bool]:
         raise FusionError(f'There is no folder "{shorten(folder.name)}"; name the folder of a run.')
     if path.is_symlink():
         raise FusionError(f'"{FILE}" in "{shorten(folder.name)}" is a link; put the file itself there.')
-    try:
-        return _writable(path), True
-    except sqlite3.OperationalError:
-        return readable(path), False
-    except sqlite3.DatabaseError as error:
-        raise FusionError(
-            f'"{FILE}" in "{shorten(folder.name)}" holds no verdicts; move it away and load an export.'
-        ) from error
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            return _writable(path), True
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _ONLY_READ:
+                return readable(path), False
+            if code not in _BUSY:
+                raise _strange(path) from error
+            if time.monotonic() > until:
+                raise FusionError(
+                    f'"{FILE}" in "{shorten(folder.name)}" is in use by another program; close that, and try again.'
+                ) from error
+        time.sleep(random.uniform(0.01, 0.05))  # several who make the file at once: not all waits are SQLite's own
 
 
 def marks(path: Path) -> tuple[tuple[int, int] | None, ...]:
@@ -75,12 +98,10 @@ def _writable(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA trusted_schema = OFF")  # the file may come from anywhere
+        _check(connection, path)  # before anything is written: it may be another program's
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")  # fails here, not at the first verdict, where nothing can be written
-        connection.execute("COMMIT")
-        connection.executescript(SCHEMA)
-        connection.execute(f"SELECT {LINE} FROM events LIMIT 0")
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")  # fails here where nothing can be written
     except BaseException:
         connection.close()
         raise
@@ -90,18 +111,66 @@ def _writable(path: Path) -> sqlite3.Connection:
 def readable(path: Path) -> sqlite3.Connection:
     """The file as it is, nothing written; an empty one where there is none."""
     if not path.exists():
-        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.executescript(SCHEMA)
-        return connection
+        return _empty()
     address = path.resolve().as_uri()
     for how in ("mode=ro", "mode=ro&immutable=1"):  # the second where no lock can be taken: then nobody writes either
         connection = sqlite3.connect(f"{address}?{how}", uri=True, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute(f"SELECT {LINE} FROM events LIMIT 0")
-            return connection
-        except sqlite3.DatabaseError:
+            if _check(connection, path):
+                return connection
             connection.close()
+            return _empty()
+        except sqlite3.Error:
+            connection.close()
+        except FusionError:
+            connection.close()
+            raise
     raise FusionError(
         f'The verdicts in "{shorten(path.parent.name)}" can\'t be read; check the rights of "{FILE}", or move it away.'
+    )
+
+
+def _empty() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.executescript(SCHEMA)
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether verdicts can be in the file yet. Raises FusionError where it holds anything else.
+
+    A trigger from elsewhere could drop lines unseen, and a line of another form break whatever reads it.
+    """
+    found = _objects(connection)
+    if not found <= _ours():
+        raise _strange(path)
+    there = any(name == "events" for _, name, _ in found)
+    if there and connection.execute(f"SELECT 1 FROM events WHERE NOT ({_FORM}) LIMIT 1").fetchone():
+        raise _strange(path)
+    return there
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Kind, name and SQL of what a file holds, less what SQLite makes for itself."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    return {
+        (kind, name, " ".join(str(sql).split()))
+        for kind, name, sql in rows
+        if kind not in ("table", "index") or not name.startswith("sqlite_")
+    }
+
+
+@cache
+def _ours() -> set[tuple[str, str, str]]:
+    connection = _empty()
+    found = _objects(connection)
+    connection.close()
+    return found
+
+
+def _strange(path: Path) -> FusionError:
+    return FusionError(
+        f'"{FILE}" in "{shorten(path.parent.name)}" holds no verdicts, or more than that; move it away and load an '
+        "export."
     )

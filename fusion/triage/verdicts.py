@@ -23,14 +23,14 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fusion.files import digest, shorten
+from fusion.files import shorten
 from fusion.triage import tables
 from fusion.triage.verdict_file import FILE, JOURNALS, LINE, marks, opened
+from fusion.triage.verdict_table import NAME, NOTE, VERDICTS, Event, framed, known, named, told, written
 from fusion.types import FusionError
 
 if TYPE_CHECKING:
@@ -38,25 +38,8 @@ if TYPE_CHECKING:
 
     from fusion.triage.store import Store
 
-VERDICTS = ("keep", "mismatch", "fix", "unsure")
 DISAGREEMENT = "disagreement"
-COLUMNS = ("id", "verdict", "reviewer", "time", "note", "event", "undoes")
-NOTE, NAME = 2000, 80  # characters of a note and of a reviewer's name that are kept
 _HOLDS = "undoes = '' AND NOT EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line: a decision, or with `undoes` the taking back of one."""
-
-    id: str
-    verdict: str
-    reviewer: str
-    time: str  # UTC, ISO 8601 to the microsecond
-    note: str = ""
-    event: str = ""  # its own name, the same wherever it is exported to
-    undoes: str = ""  # the event that it takes back
-    undone: bool = False
 
 
 class Loaded(NamedTuple):
@@ -95,7 +78,7 @@ class Verdicts:
             raise FusionError(f'"{shorten(verdict)}" is no verdict; there are {", ".join(VERDICTS)}.')
         with self._writing() as connection:
             made = Event(id, verdict, self.reviewer, self._time(connection), note[:NOTE], uuid.uuid4().hex)
-            _insert(connection, made)
+            self._add(connection, made)
         return made
 
     def undo(self) -> str | None:
@@ -106,10 +89,8 @@ class Verdicts:
             if row is None:
                 return None
             last = Event(*row)
-            _insert(
-                connection,
-                Event(last.id, "", self.reviewer, self._time(connection), "", uuid.uuid4().hex, last.event),
-            )
+            now = self._time(connection)
+            self._add(connection, Event(last.id, "", self.reviewer, now, "", uuid.uuid4().hex, last.event))
         return last.id
 
     def now(self) -> dict[str, dict[str, str]]:
@@ -124,13 +105,13 @@ class Verdicts:
 
         It is far higher once the file was replaced, whose lines are others.
         """
-        with self._lock:
-            number = self._there().execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
+        with self._reading() as connection:
+            number = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
             return int(number) + self._again * 2**40
 
     def table(self) -> pd.DataFrame:
         """What holds, one row a sample and reviewer: id, verdict, reviewer, time, note, event, undoes ("")."""
-        return _frame(self._holding())
+        return framed(self._holding())
 
     def of(self, id: str) -> list[Event]:
         """Everything that was ever said of a sample, first things first, undoings included."""
@@ -138,7 +119,7 @@ class Verdicts:
 
     def history(self) -> pd.DataFrame:
         """Every line, undoings included, in the order of time."""
-        return _frame(self._events())
+        return framed(self._events())
 
     def counts(self) -> dict[str, int]:
         """How many samples have each verdict, "disagreement" for those whose reviewers differ."""
@@ -172,16 +153,11 @@ class Verdicts:
         was taken back since counts again. Lines of samples that the run doesn't have are left out.
         Raises FusionError on anything else, before a single line is added.
         """
-        events = _told(tables.read(path), Path(str(path)).name, self.reviewer)
-        found = len(events)
-        if store is not None:
-            known = _known(store, {one.id for one in events})
-            events = [one for one in events if one.id in known]
+        events = told(tables.read(path), Path(str(path)).name, self.reviewer)
+        mine = events if store is None else known(store, events)
         with self._writing() as connection:
-            before = connection.total_changes
-            for event in events:
-                _insert(connection, event if event.event else replace(event, event=_name(connection, event)))
-            return Loaded(connection.total_changes - before, found - len(events))
+            new = sum(_insert(connection, named(connection, event)) for event in mine)
+        return Loaded(new, len(events) - len(mine))
 
     def cleaned(self, store: Store, path: str | Path, *, placed: bool = False) -> int:
         """The manifest of a run without what is a mismatch; see `fusion.triage.cleaning`. -> rows"""
@@ -199,20 +175,32 @@ class Verdicts:
     def _events(self, where: str = "", values: tuple[str, ...] = ()) -> list[Event]:
         undone = "EXISTS (SELECT 1 FROM events AS later WHERE later.undoes = events.event)"
         query = f"SELECT {LINE}, {undone} FROM events {where} ORDER BY time, number"
-        with self._lock:
-            return [Event(*row[:-1], undone=bool(row[-1])) for row in self._there().execute(query, values)]
+        with self._reading() as connection:
+            return [Event(*row[:-1], undone=bool(row[-1])) for row in connection.execute(query, values)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The file as it is now, for this thread alone. Raises FusionError where it can't be read."""
+        try:
+            with self._lock:
+                yield self._there()
+        except sqlite3.Error as error:  # damaged, or changed by another program
+            raise FusionError(
+                f'The verdicts in "{shorten(self.folder.name)}" can\'t be read: {shorten(str(error))}. Move "{FILE}" '
+                "away and load an export."
+            ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, alone in the file from its beginning. Raises FusionError where nothing can be written."""
         where = shorten(self.folder.name)
-        with self._lock:
-            connection = self._there()
-            if not self.writable:
-                raise FusionError(
-                    f'"{where}" can only be read, so no verdict is kept there; copy the run and go on there.'
-                )
-            try:
+        try:
+            with self._lock:
+                connection = self._there()
+                if not self.writable:
+                    raise FusionError(
+                        f'"{where}" can only be read, so no verdict is kept there; copy the run and go on there.'
+                    )
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -221,11 +209,11 @@ class Verdicts:
                     if connection.in_transaction:  # a full disk has ended it already
                         connection.execute("ROLLBACK")
                     raise
-            except sqlite3.OperationalError as error:  # a full disk, a folder that became read-only, a lock
-                raise FusionError(
-                    f'The verdict was not kept in "{where}": {shorten(str(error))}. Make room or give rights, and '
-                    "decide again."
-                ) from error
+        except sqlite3.Error as error:  # a full disk, a folder that became read-only, a lock, a file that was damaged
+            raise FusionError(
+                f'The verdict was not kept in "{where}": {shorten(str(error))}. Make room or give rights, and '
+                "decide again."
+            ) from error
 
     def _there(self) -> sqlite3.Connection:
         """The file in the folder, opened again where it was moved or replaced: else lines would go on into the old one.
@@ -254,9 +242,21 @@ class Verdicts:
         """Now, and later than this reviewer's last line even when the clock was set back."""
         now = datetime.now(UTC)
         row = connection.execute("SELECT max(time) FROM events WHERE reviewer = ?", (self.reviewer,)).fetchone()
-        if row[0] is not None:
-            now = max(now, datetime.fromisoformat(row[0]) + timedelta(microseconds=1))
-        return _written(now)
+        try:
+            return written(max(now, datetime.fromisoformat(row[0]) + timedelta(microseconds=1)) if row[0] else now)
+        except (ValueError, OverflowError) as error:
+            raise FusionError(
+                f'The verdicts in "{shorten(self.folder.name)}" hold the time "{shorten(row[0])}", and none can come '
+                f'after it; move "{FILE}" away and load an export without that line.'
+            ) from error
+
+    def _add(self, connection: sqlite3.Connection, event: Event) -> None:
+        """Add a line that is new. Raises FusionError where the file didn't take it."""
+        if _insert(connection, event) != 1:
+            raise FusionError(
+                f'The verdict was not kept: "{FILE}" in "{shorten(self.folder.name)}" takes no lines. Move it away and '
+                "load an export."
+            )
 
 
 def settled(opinions: dict[str, str]) -> str:
@@ -265,63 +265,7 @@ def settled(opinions: dict[str, str]) -> str:
     return found.pop() if len(found) == 1 else DISAGREEMENT
 
 
-def _insert(connection: sqlite3.Connection, event: Event) -> None:
+def _insert(connection: sqlite3.Connection, event: Event) -> int:
+    """Add a line. -> 1, or 0 where one of its name is there already"""
     values = (event.id, event.verdict, event.reviewer, event.time, event.note, event.event, event.undoes)
-    connection.execute(f"INSERT OR IGNORE INTO events ({LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-
-
-def _frame(events: list[Event]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame([{name: asdict(event)[name] for name in COLUMNS} for event in events], columns=list(COLUMNS))
-
-
-def _written(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _told(frame: pd.DataFrame, name: str, reviewer: str) -> list[Event]:
-    """The lines of a table. Raises FusionError, naming the first row that is none."""
-    missing = [column for column in ("id", "verdict") if column not in frame.columns]
-    if missing:
-        raise FusionError(f'"{shorten(name)}" has no column "{missing[0]}"; a table of verdicts has id and verdict.')
-    events = []
-    for number, row in enumerate(frame.to_dict("records"), 1):
-        told = {column: str(row.get(column, "")).strip() for column in COLUMNS}
-        undoes = told["undoes"]
-        if not told["id"] or (told["verdict"] not in VERDICTS and not undoes):
-            raise FusionError(
-                f'Row {number} of "{shorten(name)}" has the verdict "{shorten(told["verdict"])}" of '
-                f'"{shorten(told["id"])}"; there are {", ".join(VERDICTS)}. Nothing was loaded.'
-            )
-        try:
-            moment = datetime.fromisoformat(told["time"]) if told["time"] else datetime.now(UTC)
-        except ValueError as error:
-            raise FusionError(
-                f'Row {number} of "{shorten(name)}" has the time "{shorten(told["time"])}"; write times as '
-                "2026-01-31T12:00:00+00:00. Nothing was loaded."
-            ) from error
-        time = _written(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-        who = told["reviewer"][:NAME] or ("" if "reviewer" in frame.columns else reviewer)
-        verdict, name = "" if undoes else told["verdict"], told["event"]
-        if not name and told["time"]:
-            name = digest(told["id"], told["verdict"], who, told["time"], told["note"])
-        events.append(Event(told["id"], verdict, who, time, told["note"][:NOTE], name, undoes))
-    return events
-
-
-def _name(connection: sqlite3.Connection, event: Event) -> str:
-    """The name of a line that has neither a name nor a time: what it says, and how often that was taken back."""
-    again = 0
-    while True:
-        name = digest(event.id, event.verdict, event.reviewer, "", event.note, *([str(again)] if again else []))
-        if connection.execute("SELECT 1 FROM events WHERE undoes = ?", (name,)).fetchone() is None:
-            return name
-        again += 1
-
-
-def _known(store: Store, ids: set[str]) -> set[str]:
-    """Which of some ids the run has."""
-    from fusion.triage.conditions import Condition
-
-    return set(store.ids((Condition("id", "in", tuple(ids)),))) if ids else set()
+    return connection.execute(f"INSERT OR IGNORE INTO events ({LINE}) VALUES (?, ?, ?, ?, ?, ?, ?)", values).rowcount
