@@ -181,6 +181,13 @@ def test_nul_surrogates_and_very_long_texts_load(folder: Path) -> None:
     assert "UTF-8" in refused(folder, "image,text\nimg/a.png,x\ud800y\n")
 
 
+def test_a_row_that_is_left_out_says_what_it_lacks_and_not_what_was_changed_in_it(folder: Path) -> None:
+    data = table(folder, "image,text\nimg/a.png,One\nnone.png,A\x00B\nnone.png,\n")
+    assert data.problems[0] == 'line 3: there is no file "none.png"'
+    assert data.problems[1] == "line 4: its text is empty"
+    assert [sample.problem for sample in data.incomplete] == ['There is no file "none.png".']
+
+
 def test_missing_columns_are_named_with_those_found(folder: Path) -> None:
     sentence = refused(folder, "picture_name,words\nimg/a.png,One\n")
     assert '"picture_name", "words"' in sentence

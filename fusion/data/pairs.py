@@ -123,7 +123,7 @@ def _samples(
         split = writable(SPLITS.get(split, split))
         note = {name: writable(plain(cells[i]))[:NOTE] for name, i in others if cells[i] not in (None, "")}
         if text is None or image is None:
-            problems.append(f"{place}: {why or wrong}")
+            problems.append(f"{place}: {why if text is None else wrong}")
             if text is not None:
                 incomplete.setdefault(id, Sample(id, {"text": text}, split, None, note, sentence(wrong)))
             elif image is not None:
