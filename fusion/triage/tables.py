@@ -46,7 +46,7 @@ def write(frame: pd.DataFrame, path: str | Path) -> None:
 
 def json_line(value: Any) -> str:
     """A value as one line of JSON Lines, numbers in full. Any: what a cell may be. Raises FusionError on bytes."""
-    line = json.dumps(value, ensure_ascii=False, default=_plainer)
+    line = _ENCODER.encode(value)
     return line if line.isascii() or not _SURROGATE.search(line) else json.dumps(value, default=_plainer)
 
 
@@ -57,11 +57,16 @@ def _plainer(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plainer)
+
+
 def _write_lines(frame: pd.DataFrame, aside: Path) -> None:
+    names = list(frame.columns)
     with aside.open("w", encoding="utf-8", newline="\n") as stream:
         for first in range(0, len(frame), CHUNK):
-            part = frame.iloc[first : first + CHUNK].astype(object)
-            rows = part.where(part.notna(), None).to_dict("records")
+            part = frame.iloc[first : first + CHUNK]
+            cells = [part[name].astype(object).where(part[name].notna(), None).tolist() for name in names]
+            rows = (dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True))
             stream.writelines(f"{json_line(row)}\n" for row in rows)
 
 
