@@ -180,7 +180,7 @@ def test_a_finished_run_that_lacks_a_fact_is_told_of_again(made: Path, monkeypat
         "vectors",
         "began",
     )
-    for name in before.keys() - set(content.split()):
+    for name in before.keys() - set(content):
         told(made, **{name: None})
         after = inspect_set(pairs(COUNT), out=made).meta
         assert {key: value for key, value in after.items() if key != "made"} == before
