@@ -14,6 +14,7 @@ import pytest
 
 from fusion.data import open_data
 from fusion.triage import tables
+from fusion.triage.cleaning import obstacle
 from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from fusion.types import FusionError
@@ -109,6 +110,13 @@ def test_pictures_inside_a_table_stay_in_parquet(folder: Path, where: str) -> No
     (folder / "far").mkdir()
     assert book.cleaned(store, folder / "far" / "c.parquet") == 2
     assert pq.read_table(folder / "far" / "c.parquet")["image"].to_pylist() == [images[0], images[2]]
+    assert "take .parquet" in obstacle(store, ".csv")
+    assert "take .parquet" in obstacle(store, ".jsonl")
+    assert obstacle(store, ".parquet") == ""
+    (folder / "m.parquet").write_bytes(b"another")
+    assert "changed since the run" in obstacle(store, ".parquet")
+    (folder / "m.parquet").unlink()
+    assert "not there any more" in obstacle(store, ".csv")
 
 
 def test_pictures_named_in_a_structure_are_moved_with_it(folder: Path) -> None:

@@ -9,6 +9,7 @@ pairs, image and text.
 
     cleaned(store, verdicts, path, placed=False) -> rows that stay
     belongs(store) -> the folder that the set lies in, None for one without a folder of its own
+    obstacle(store, kind) -> why a copy of a kind can't be written, as far as a look at the manifest tells
 """
 
 from __future__ import annotations
@@ -79,6 +80,35 @@ def cleaned(store: Store, verdicts: Verdicts, path: str | Path, *, placed: bool 
             return manifests.change(manifest, aside, lambda group, first: _group(group, first, said, image, moved))
         rows = _judged(manifests.rows(manifest, table), said, image, moved)
         return manifests.write(rows, target, aside, verbatim=manifest.suffix.lower() in LINES)
+
+
+def obstacle(store: Store, kind: str) -> str:
+    """Why no copy that ends in `kind` can be written, "" where nothing is in the way; said before one is asked for.
+
+    The manifest is hashed, and of a Parquet the first picture is read.
+    """
+    if not (then := str(store.meta.get("manifest_digest") or "")):
+        return ""
+    manifest = _data(store)
+    try:
+        _check(manifest, Path(f"copy{kind}"), then)
+        if manifest.suffix.lower() == PARQUET and kind != PARQUET and _holds_pictures(manifest):
+            return f'"{shorten(manifest.name)}" holds the pictures themselves, and {kind} can\'t; take {PARQUET}.'
+    except FusionError as error:
+        return str(error)
+    return ""
+
+
+def _holds_pictures(manifest: Path) -> bool:
+    """Whether the first row of a Parquet has the bytes of its picture, and no path."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(manifest)
+    image = file.schema_arrow.names[roles(file.schema_arrow.names)["image"]]
+    for batch in file.iter_batches(batch_size=1, columns=[image]):
+        cell = batch.column(0)[0].as_py()
+        return isinstance(cell, bytes) or (isinstance(cell, dict) and bool(cell.get("bytes")))
+    return False
 
 
 def _data(store: Store) -> Path:

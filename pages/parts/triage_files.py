@@ -10,11 +10,11 @@ import streamlit as st
 
 from fusion.types import FusionError
 from fusion.words import t
-from pages.parts import chrome, state, triage_list
+from pages.parts import cache, chrome, state, triage_list
 from pages.parts.chrome import guard, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
 
     from pages.parts.triage_run import Opened
 
@@ -55,7 +55,7 @@ def _verdicts(opened: Opened) -> None:
 
 def _cleaned(opened: Opened) -> None:
     st.markdown(f"##### {t('queue.files.cleaned')}")
-    from fusion.triage.cleaning import belongs
+    from fusion.triage.cleaning import belongs, obstacle
 
     wrong = len(opened.verdicts().ids("mismatch"))
     st.markdown(t("queue.files.cleaned.tell", count=f"{wrong:,}"))
@@ -63,7 +63,12 @@ def _cleaned(opened: Opened) -> None:
         place = belongs(opened.store)
         whose = "beside" if opened.store.meta.get("manifest_digest") else "within"
         st.caption(t(f"queue.files.cleaned.{'whole' if place is None else whose}"))
-    _downloads("cleaned", lambda path: opened.verdicts().cleaned(opened.store, path, placed=True))
+    cannot = {kind: cache.made(lambda kind=kind: obstacle(opened.store, f".{kind}"), *_stamp(opened), kind)
+              for kind in KINDS}  # fmt: skip
+    for sentence in dict.fromkeys(filter(None, cannot.values())):
+        st.warning(plain(sentence, 400))
+    _downloads("cleaned", lambda path: opened.verdicts().cleaned(opened.store, path, placed=True),
+               but=[kind for kind, sentence in cannot.items() if sentence])  # fmt: skip
 
 
 def _rows(opened: Opened) -> None:
@@ -81,8 +86,15 @@ def _rows(opened: Opened) -> None:
     )  # fmt: skip
 
 
-def _downloads(name: str, write: Callable[[Path], object], *, disabled: bool = False) -> None:
-    """A button a kind of file; the file is made when it is asked for."""
+def _stamp(opened: Opened) -> tuple[Hashable, ...]:
+    """Of the manifest as it lies there now."""
+    path = Path(str(opened.store.meta.get("data", ""))).expanduser()
+    there = path.stat() if path.is_file() else None
+    return "obstacle", opened.token, None if there is None else (there.st_size, there.st_mtime_ns)
+
+
+def _downloads(name: str, write: Callable[[Path], object], *, disabled: bool = False, but: Sequence[str] = ()) -> None:
+    """A button a kind of file, disabled for those in `but`; the file is made when it is asked for."""
 
     def made(kind: str) -> bytes:
         chrome.speak()  # it runs in a thread of its own
@@ -95,7 +107,8 @@ def _downloads(name: str, write: Callable[[Path], object], *, disabled: bool = F
         for kind, mime in KINDS.items():
             st.download_button(
                 kind.upper(), data=lambda kind=kind: made(kind), file_name=f"{name}.{kind}", mime=mime,
-                key=f"triage_{name}_{kind}", on_click="ignore", disabled=disabled,
+                key=f"triage_{name}_{kind}", on_click="ignore",
+                disabled=disabled or kind in but,
             )  # fmt: skip
 
 
