@@ -5,6 +5,8 @@ const KEYS = {
   k: "triage_back", j: "triage_on", enter: "triage_inspect",
 };
 const MOST = 50; // keys that wait
+const SOON = 100; // ms until a button that is being drawn is looked for again
+const DRAWN = 5000; // ms after which a button that isn't there, or can't be pressed, takes the keys with it
 const PATIENCE = 60000; // ms for an answer, after which a key goes out as if nothing were on its way
 const CONTROL = 'button, a[href], summary, label, [role="button"], [role="option"], [role="menuitem"], [role="tab"]';
 const NOTE = '[class*="st-key-triage_note_"] input';
@@ -18,7 +20,7 @@ const control = (node) => node.closest?.(CONTROL);
 class Hands {
   constructor(parent) {
     this.told = parent.querySelector(".told");
-    this.queue = []; this.turn = null; this.sent = 0; this.words = "{count}";
+    this.queue = left; left = []; this.turn = null; this.sent = 0; this.words = "{count}";
     this.onKey = (event) => this.key(event);
     this.onRest = (event) => this.rest(event);
     this.onClick = (event) => this.click(event);
@@ -28,6 +30,11 @@ class Hands {
   }
 
   close() {
+    window.clearTimeout(this.later);
+    const page = location.pathname;
+    const keys = left = this.queue; // the page may draw this part anew at once: then they go on, and not elsewhere
+    window.setTimeout(() => location.pathname !== page && keys.splice(0));
+    window.setTimeout(() => left === keys && keys.splice(0), DRAWN);
     window.removeEventListener("keydown", this.onKey, true);
     document.body.removeEventListener("keydown", this.onRest);
     document.body.removeEventListener("click", this.onClick);
@@ -39,6 +46,7 @@ class Hands {
     if (data.failed) this.queue = [];
     if (data.turn !== this.turn) { // the answer: the pair on the page is the next one
       this.turn = data.turn; this.sent = 0;
+      this.looking = true; // a key that comes before the next one goes out stands behind it
       window.setTimeout(() => this.next());
     }
     this.tell();
@@ -49,7 +57,7 @@ class Hands {
     document.cookie = `${name}=${encodeURIComponent(who)}; path=/; max-age=${age}; samesite=lax`;
   }
 
-  get waits() { return this.sent > 0 && performance.now() - this.sent < PATIENCE; }
+  get waits() { return this.looking || (this.sent > 0 && performance.now() - this.sent < PATIENCE); }
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
@@ -65,9 +73,17 @@ class Hands {
     this.tell();
   }
 
-  next() {
-    const name = this.queue.shift(), button = name && document.querySelector(`.st-key-${name} button`);
-    if (!button || button.disabled) { this.queue = []; return; }
+  next(since = performance.now()) {
+    window.clearTimeout(this.later);
+    const name = this.queue[0], button = name && document.querySelector(`.st-key-${name} button`);
+    if (name && (!button || button.disabled) && performance.now() - since < DRAWN) {
+      this.looking = true;
+      this.later = window.setTimeout(() => this.next(since), SOON);
+      return;
+    }
+    this.looking = false;
+    if (!button || button.disabled) { this.queue = []; this.tell(); return; }
+    this.queue.shift();
     if (name !== "triage_inspect") this.sent = performance.now();
     button.click();
     this.tell();
@@ -96,6 +112,7 @@ class Hands {
 }
 
 const HANDS = new Map();
+let left = []; // keys of a part that has just gone
 
 export default function ({ parentElement, data }) {
   if (!HANDS.has(parentElement)) HANDS.set(parentElement, new Hands(parentElement));
