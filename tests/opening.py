@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,3 +30,16 @@ def nothing_broken(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     words.use("en")
     broken = [record.getMessage() for record in caplog.records if record.exc_info]
     assert not broken, broken
+
+
+@contextmanager
+def opening(page: str, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
+    """What opens a page by the parts of a link, as often as asked; nothing of it may break."""
+
+    def at(**query: str) -> AppTest:
+        found = opened(page, query)
+        assert not found.exception
+        return found
+
+    with nothing_broken(caplog):
+        yield at

@@ -14,18 +14,13 @@ from streamlit.testing.v1 import AppTest
 from fusion import histories, jobs, words
 from pages.parts import runs, runs_told
 from pages.parts.runs_told import about
-from tests.opening import nothing_broken, opened
+from tests.opening import opening
 from tests.test_pages_streams_sets import said, told
 
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def at(**query: str) -> AppTest:
-        found = opened("runs", query)
-        assert not found.exception
-        return found
-
-    with nothing_broken(caplog):
+    with opening("runs", caplog) as at:
         yield at
 
 

@@ -21,8 +21,9 @@ from fusion.types import FusionError
 from fusion.views.speech import percent
 from pages.parts import triage_list, triage_run
 from tests import triage_app
-from tests.opening import nothing_broken, opened
+from tests.opening import opening
 from tests.test_pages_streams_sets import said, told
+from tests.triage_app import first, rows
 
 
 @pytest.fixture
@@ -32,22 +33,8 @@ def store(fusion_home: Path, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def at(**query: str) -> AppTest:
-        found = opened("triage", query)
-        assert not found.exception
-        return found
-
-    with nothing_broken(caplog):
+    with opening("triage", caplog) as at:
         yield at
-
-
-def rows(at: AppTest) -> list[str]:
-    """Ids of the rows in sight."""
-    return at.dataframe[0].value["id"].tolist()
-
-
-def first(store: Store, count: int = 100) -> list[str]:
-    return store.page(limit=count)["id"].tolist()
 
 
 def said_of(store: Store) -> dict[str, dict[str, str]]:

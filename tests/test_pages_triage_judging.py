@@ -21,8 +21,9 @@ from fusion.views.speech import say
 from pages.parts import triage_list, triage_partners
 from pages.parts.triage_run import Opened
 from tests import test_store, triage_app
-from tests.opening import nothing_broken, opened
+from tests.opening import opening
 from tests.test_pages_streams_sets import said, told
+from tests.triage_app import first
 
 
 @pytest.fixture
@@ -32,17 +33,8 @@ def store(fusion_home: Path, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def at(**query: str) -> AppTest:
-        found = opened("triage", query)
-        assert not found.exception
-        return found
-
-    with nothing_broken(caplog):
+    with opening("triage", caplog) as at:
         yield at
-
-
-def first(store: Store, count: int = 100) -> list[str]:
-    return store.page(limit=count)["id"].tolist()
 
 
 def note(at: AppTest):

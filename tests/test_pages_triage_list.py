@@ -19,8 +19,9 @@ from fusion.triage.store import Store
 from fusion.triage.verdicts import Verdicts
 from pages.parts import triage_list, triage_run
 from tests import test_store, triage_app
-from tests.opening import nothing_broken, opened
+from tests.opening import opening
 from tests.test_pages_streams_sets import said, told
+from tests.triage_app import rows
 
 G0 = (("note_group", "in", ("g0",)),)
 
@@ -32,18 +33,8 @@ def store(fusion_home: Path, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def app(fusion_home: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., AppTest]]:
-    def at(**query: str) -> AppTest:
-        found = opened("triage", query)
-        assert not found.exception
-        return found
-
-    with nothing_broken(caplog):
+    with opening("triage", caplog) as at:
         yield at
-
-
-def rows(at: AppTest) -> list[str]:
-    """Ids of the rows in sight."""
-    return at.dataframe[0].value["id"].tolist()
 
 
 def ids_of(store: Store, order: str = "suspicion", where: tuple[tuple[str, str, object], ...] = ()) -> list[str]:

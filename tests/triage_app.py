@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from fusion.checkpoints import Checkpoint
 from fusion.data import DataSet
@@ -41,6 +42,16 @@ def made(path: Path, out: Path | None = None) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "Inspector", Toy)
         return running.inspect_set(str(path), out=out)
+
+
+def rows(at: AppTest) -> list[str]:
+    """Ids of the rows in sight."""
+    return at.dataframe[0].value["id"].tolist()
+
+
+def first(store: Store, count: int = 100) -> list[str]:
+    """Ids of the most suspicious rows."""
+    return store.page(limit=count)["id"].tolist()
 
 
 @contextmanager
